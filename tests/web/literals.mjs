@@ -41,7 +41,7 @@ function read(source, from, found, inTemplate, outer = []) {
   let at = from;
   let before = "";
   let path = ""; // the names before this place, as in `control.title`
-  let pending = []; // literals that stand for nothing if a comparison follows
+  const pending = []; // literals, which are no texts if a comparison follows
   while (at < source.length) {
     if (source[at] === "`") {
       const literal = { text: "", line: lineAt(source, at), before };
@@ -50,7 +50,8 @@ function read(source, from, found, inTemplate, outer = []) {
       [before, path] = ["`", ""];
       continue;
     }
-    if (source[at] === "/" && !/^\/[/*]/.test(source.slice(at, at + 2)) && (before === "" || BEFORE_REGEX.test(before))) {
+    const mayBeRegex = source[at] === "/" && !/^\/[/*]/.test(source.slice(at, at + 2));
+    if (mayBeRegex && (before === "" || BEFORE_REGEX.test(before))) {
       REGEX.lastIndex = at;
       const regex = REGEX.exec(source);
       if (regex) {
@@ -66,21 +67,20 @@ function read(source, from, found, inTemplate, outer = []) {
     if (string !== undefined) {
       const top = stack.at(-1);
       const text = string.slice(1, -1);
-      if (top?.kind === "{" && top.expectsKey && /^\s*:/.test(source.slice(at))) top.key = text;
+      if (top?.kind === "{" && top.expectsKey && /^[{,]$/.test(before) && /^\s*:/.test(source.slice(at))) top.key = text;
       else place({ text, line: lineAt(source, token.index), before }, stack, path, found, pending);
       [before, path] = [string, ""];
     } else if (name !== undefined) {
       const top = stack.at(-1);
-      if (top?.kind === "{" && top.expectsKey) top.key = /^\s*:/.test(source.slice(at)) ? name : null;
+      if (top?.kind === "{" && top.expectsKey && /^[{,]$/.test(before)) top.key = /^\s*:/.test(source.slice(at)) ? name : null;
       path = /^\??\.$/.test(before) ? `${path}.${name}` : name;
       before = name;
     } else if (sign !== undefined) {
-      if (/^[!=]==?$/.test(sign) && pending.at(-1)?.end === before) found.find((each) => each === pending.at(-1).literal).isText = false;
+      if (/^[!=]==?$/.test(sign) && pending.at(-1)?.end === before) pending.at(-1).literal.isText = false;
       if (sign === "(") {
         const callee = /[\w$]$/.test(before) && !KEYWORDS.has(before) ? path.split(".").at(-1) : "";
         stack.push({ kind: "(", callee, argument: 0 });
-      }
-      else if (sign === "[") stack.push({ kind: "[", isIndex: /[\w$)\]]$/.test(before) && before !== "return" });
+      } else if (sign === "[") stack.push({ kind: "[", isIndex: /[\w$)\]]$/.test(before) && before !== "return" });
       else if (sign === "{") stack.push({ kind: "{", key: null, expectsKey: true });
       else if (/[)\]}]/.test(sign)) {
         if (inTemplate && sign === "}" && stack.length === depth) return at;

@@ -25,7 +25,7 @@ const texts = Object.fromEntries(
 const ENGLISH = texts.en;
 
 /** Words that are no texts: names, addresses, and what machines read, wherever they stand. */
-const NO_TEXTS = new Set(["SyncKairos", "check_or_fold"]);
+const NO_TEXTS = new Set(["SyncKairos", "check_or_fold", "notify"]);
 /** Values of the service, such as `end_session`. */
 const VALUE = /^[a-z]+_[a-z_]+$/;
 const WORDS = /\p{L}{2}/u;

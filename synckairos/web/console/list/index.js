@@ -194,7 +194,7 @@ async function form(name, known) {
           "p",
           {},
           parts("form.backendSends", {
-            when: preset.use.when,
+            when: presetTexts(preset).when,
             request: h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
           }),
         ),
