@@ -22,6 +22,7 @@ GAME = [
     "resume_session",
     "get_session",
     "schedule_session",
+    "patch_metadata",
     "join_session",
     "leave_session",
     "complete_session",

@@ -304,6 +304,15 @@ def test_it_outlives_a_reset_and_a_reopening(core: Driver) -> None:
     assert game.state()["metadata"] == TITLE | {"a": 1}
 
 
+def test_however_often_it_changes_the_log_stays_as_long_as_ever(core: Driver) -> None:
+    game = game_of(core).start()
+    for turn in range(200):
+        patch(game, {"text": f"{turn:05}" * 2000})
+    assert 64 <= core.run("XLEN", game.keys.log) <= 68
+    assert len(game.raw("log", 200 + 2 - 64)) == 64
+    assert len(core.run("HGETALL", game.keys.session)[b"shown"]) < 11_000
+
+
 def test_a_restored_session_has_the_newest(core: Driver) -> None:
     game = game_of(core, TITLE).start()
     patch(game, {"a": [], "title": None}, at=1000)
