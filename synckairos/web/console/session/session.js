@@ -24,6 +24,7 @@ import { Track } from "./track.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { SpeedrunView } from "./views/speedrun.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
@@ -36,6 +37,7 @@ const VIEW_CLASSES = {
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  speedrun: SpeedrunView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -94,6 +96,11 @@ export class Page {
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
     this.#listen();
+  }
+
+  /** Ends the running turn. A view may know better what that means. */
+  next() {
+    return this.view?.next ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -508,7 +515,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
