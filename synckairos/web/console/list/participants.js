@@ -29,8 +29,9 @@ export function participantsPart(settings, names, wording) {
     h("p", { class: "problem", tabindex: "-1" }),
   ];
 
-  const ownTimeField = () =>
-    textField({ label: t("people.ownTime"), hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  function ownTimeField() {
+    return textField({ label: t("people.ownTime"), hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  }
 
   function makeRow(value = "") {
     const id = newUuid();

@@ -224,7 +224,7 @@ export class Page {
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
     // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
-      const control = event.target.closest("#top .button, #controls .button");
+      const control = event.target.closest("#top .button, #controls .button, .run-buttons .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
     });
   }

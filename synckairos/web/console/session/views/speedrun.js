@@ -216,11 +216,10 @@ export class SpeedrunView {
 
   /** Ends the running segment, and with the last one the run. */
   next() {
-    const { actions, session, state } = this.page;
+    const { actions, state } = this.page;
     if (state.status !== "running" || this.run.at < this.names.length - 1) return actions.next();
     if (!actions.may("complete")) return actions.next();
-    this.page.sound.play("press");
-    return actions.run(() => session.complete());
+    return actions.finish();
   }
 
   key() {
