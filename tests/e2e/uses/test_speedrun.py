@@ -63,9 +63,9 @@ async def test_a_run_has_splits_and_the_next_one_compares_with_it(console: Conso
 
     await begin(page, console.service, "Kairos Any%", names)
     best = page.locator("dl.run-figures dd").first
-    await expect(best).not_to_have_text("–")
+    await expect(best).not_to_have_text("\u2013")
     await page.keyboard.press("Space")
-    await expect(row(page, "Forest").locator(".run-delta")).to_have_text(re.compile("^[−+]0:0"))
+    await expect(row(page, "Forest").locator(".run-delta")).to_have_text(re.compile("^[\u2212+]0:0"))
     await expect(row(page, "Forest").locator(".run-delta")).to_have_class(re.compile("gold|ahead|behind"))
     await picture(page, "run_again")
 
@@ -81,7 +81,7 @@ async def test_a_run_has_splits_and_the_next_one_compares_with_it(console: Conso
     file.write_text(re.sub(r"<AttemptCount>1<", "<AttemptCount>41<", text), encoding="utf-8")
     await page.locator("input[type=file]").set_input_files(file)
     await expect(row(page, "Castle")).to_be_visible()
-    await expect(row(page, "Castle")).not_to_contain_text("–")
+    await expect(row(page, "Castle")).not_to_contain_text("\u2013")
     await page.get_by_role("button", name="Splits …").click()
     wrong = tmp_path / "wrong.lss"
     wrong.write_text("<html></html>", encoding="utf-8")
