@@ -25,6 +25,7 @@ GAME = [
     "patch_metadata",
     "join_session",
     "leave_session",
+    "patch_metadata",
     "complete_session",
     "reopen_session",
     "cancel_session",

@@ -5,7 +5,7 @@ import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
-import { parts, t } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import {
@@ -187,18 +187,6 @@ async function form(name, known) {
     newBody,
     preset && h("p", { class: "lead" }, presetTexts(preset).description),
     preset && isTooLong(preset.config, known) && note("warn", h("p", {}, NO_LONG_CLOCKS)),
-    preset?.use &&
-      note(
-        "",
-        h(
-          "p",
-          {},
-          parts("form.backendSends", {
-            when: presetTexts(preset).when,
-            request: h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
-          }),
-        ),
-      ),
     createForm(client, preset, { needsToken: known?.needsToken ?? true }),
   );
 }

@@ -3,7 +3,7 @@
 import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, suits } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -25,7 +25,9 @@ export function viewChoices(page, name, chosen = () => {}) {
     const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
     return h("label", {}, h("input", radio), h("span", {}, label));
   };
-  return Object.entries(VIEWS).map(choice);
+  return Object.entries(VIEWS)
+    .filter(([value]) => suits(value, page.state))
+    .map(choice);
 }
 
 /**
@@ -74,7 +76,7 @@ export function openMenu(page) {
   const [soundLabel, soundSign] =
     sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && actions.may("switch") && item(t("menu.next"), "next", () => actions.next()),
+    state.status === "running" && hasNext(state) && actions.may("switch") && item(page.view?.nextLabel ?? t("menu.next"), "next", () => page.next()),
     canAdjust(state) && actions.may("adjust") && item(t("adjust.title"), "clock", () => actions.openTime()),
     actions.mayPauseFreely && item(t("menu.pauseFreely"), "pause", () => actions.pauseFreely()),
     canTakeBack(state) && actions.may("takeback") && item(t("menu.takeBack"), "undo", () => actions.openTakeBack()),

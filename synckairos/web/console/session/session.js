@@ -24,6 +24,7 @@ import { Track } from "./track.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { SpeedrunView } from "./views/speedrun.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
@@ -36,6 +37,7 @@ const VIEW_CLASSES = {
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  speedrun: SpeedrunView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -94,6 +96,11 @@ export class Page {
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
     this.#listen();
+  }
+
+  /** Ends the running turn. A view may know better what that means. */
+  next() {
+    return this.view?.next ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -217,7 +224,7 @@ export class Page {
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
     // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
-      const control = event.target.closest("#top .button, #controls .button");
+      const control = event.target.closest("#top .button, #controls .button, .run-buttons .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
     });
   }
@@ -508,7 +515,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),

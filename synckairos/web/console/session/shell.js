@@ -100,7 +100,7 @@ export class Shell {
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
     this.start = main(t("control.start"), "play", () => actions.start());
     this.resume = main(t("control.resume"), "play", () => actions.resume());
-    this.next = main(t("control.next"), "next", () => actions.next());
+    this.next = main(t("control.next"), "next", () => page.next());
     this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
@@ -156,7 +156,7 @@ export class Shell {
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
     this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), isLap ? t("control.lap") : t("control.next"));
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? (isLap ? t("control.lap") : t("control.next")));
     this.pause.classList.toggle("main", running && this.next.hidden);
     this.newSession.hidden = !isOver(state) || !may("create");
     this.reopen.hidden = !isOver(state) || !may("reopen");

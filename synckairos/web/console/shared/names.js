@@ -10,6 +10,7 @@ export const VIEWS = Object.freeze({
   countdown: t("view.countdown"),
   board: t("view.board"),
   stopwatch: t("view.stopwatch"),
+  speedrun: t("view.speedrun"),
 });
 
 /** The names of a session's statuses. */
