@@ -311,7 +311,7 @@ export type ErrorCode =
   | "STORAGE_UNAVAILABLE" | "CIRCUIT_OPEN" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "SESSION_MOVING"
   | "SESSION_MOVED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
-  | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
+  | "CLOCK_SKEW_REFUSED" | "NO_URL" | "NO_WEBSOCKET";
 
 /** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
