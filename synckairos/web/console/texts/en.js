@@ -8,6 +8,20 @@ export default {
   // A session: its bar, menu, dialogs, results, history
 
   // Faces: lights, overtime, the clocks of each view
+  "faces.light.green": "Go on",
+  "faces.light.yellow": "Begin to close",
+  "faces.light.red": "Finish now",
+  "faces.lessThan": "Less than {time} left",
+  "faces.timeIsUp": "Time is up",
+  "faces.overtime": "overtime",
+  "faces.overtimeBy": "{time} overtime",
+  "faces.wins": "{name} wins",
+  "faces.why.time": "The time of the session is over.",
+  "faces.why.noWinner": "Nobody won by the clock.",
+  "faces.why.cancelled": "It was called off, and does not count.",
+  "faces.why.lastTurn": "That was the last turn.",
+  "faces.why.endCame": "Its end had come.",
+  "faces.why.byHand": "It was ended by hand.",
 
   // What each use adds to a session: same again, its buttons
 

@@ -4,12 +4,15 @@ import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { momentText } from "../../shared/moments.js";
 import { formatClock } from "../../shared/time.js";
-import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { Digits, spokenFace, wholeOf } from "../face.js";
+import { t } from "../../shared/i18n.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
 /** A clock that runs at least this long also shows the time of day at which it ends. */
 const ENDS_FROM_MS = 180_000;
+
+const upper = (text) => text[0].toLocaleUpperCase() + text.slice(1);
 
 export class CountdownView {
   /** @param {import("../session.js").Page} page */
@@ -41,7 +44,8 @@ export class CountdownView {
     this.total = h("span", {});
     this.ends = h("span", {});
     this.note = h("span", {});
-    this.below.append(this.note, this.next, this.total, this.ends);
+    this.why = h("span", {});
+    this.below.append(this.note, this.why, this.next, this.total, this.ends);
     this.element = h(
       "section",
       { class: "wall", "aria-label": "Countdown" },
@@ -79,8 +83,9 @@ export class CountdownView {
         : null;
     setText(
       this.next,
-      next ? `Next: ${people.name(next)}` : over && result.winner ? `${people.name(result.winner)} wins` : "",
+      next ? `Next: ${people.name(next)}` : over ? page.end.winner : "",
     );
+    setText(this.why, over ? page.end.why : "");
     this.sign.replaceChildren(
       ...(over
         ? [icon(state.status === "expired" ? "flag" : state.status === "completed" ? "check" : "cross")]
@@ -108,7 +113,7 @@ export class CountdownView {
     const { page } = this;
     const { state } = page;
     const over = isOver(state);
-    this.face = faceOf(state, page.clock(this.owner), this.whole);
+    this.face = page.face(this.owner, this.whole);
     const { face } = this;
     let { ms, level } = face;
     if (state.status === "expired") {
@@ -119,13 +124,14 @@ export class CountdownView {
     } else if (ms === null && state.status === "pending") {
       ms = this.whole;
     }
-    setText(this.said, this.#word(over, level));
+    const light = level === "lit" ? face.light : null;
+    setText(this.said, this.#word(over, level, light));
     this.timer.hidden = ms === null;
     this.element.dataset.empty = String(ms === null);
     this.digits.show(ms, face.countUp);
-    setText(this.note, over ? "" : face.note);
+    setText(this.note, over || !face.note || (level === "over" && !light) ? "" : upper(face.note));
     if (this.element.dataset.level !== level) this.element.dataset.level = level;
-    page.showLevel(level);
+    page.showLevel(level, light);
     const share = state.status === "pending" ? 1 : level === "out" ? 0 : face.share;
     const rounded = share === null ? null : Math.round(share * 4000) / 4000;
     if (rounded !== this.share) {
@@ -140,13 +146,15 @@ export class CountdownView {
     );
   }
 
-  #word(over, level) {
+  #word(over, level, light) {
     const { page } = this;
     const { status } = page.state;
     if (over) return page.result.title;
     if (status === "paused") return page.pauseText();
     if (status === "pending") return page.waitingText();
-    return level === "out" ? "Time is up" : "";
+    if (light) return light.text;
+    if (level === "over") return this.face.note ? upper(this.face.note) : "";
+    return level === "out" ? t("faces.timeIsUp") : "";
   }
 
   key() {
