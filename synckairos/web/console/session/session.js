@@ -276,10 +276,6 @@ export class Page {
     session.onWarning((change) => this.#onWarning(change));
     session.onConnection(() => this.#onConnection());
     session.onError((error) => this.#onError(error));
-    client.time.onChange(() => {
-      if (client.time.refused !== this.refused) this.#onConnection();
-      this.refused = client.time.refused;
-    });
     // No message is shown at first, because the state mostly comes before the user could read it.
     const wait = (ms, message) =>
       setTimeout(() => {
@@ -452,9 +448,6 @@ export class Page {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
-    } else if (client.time.refused) {
-      const text = "Set it to the right time, then load this page again.";
-      this.#showBanner("danger", h("strong", {}, "This device’s clock is more than an hour off. "), text);
     } else if (session.connection === "reconnecting") {
       const text = "The clocks run on. Changes by others are shown when the connection is back.";
       this.#showBanner("warn", h("strong", {}, "Connection lost. "), text);

@@ -8,7 +8,6 @@ const CONNECTIONS = {
   live: "Live",
   reconnecting: "Reconnecting",
   closed: "Not connected",
-  refused: "Clock refused",
 };
 
 /** An uncertainty in ms as text: `±4 ms` or `±1.3 s`; "" until it is known. */
