@@ -172,14 +172,19 @@ async def test_without_a_socket_the_time_is_found_over_http(live: Service) -> No
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
-    ("off_ms", "kind"), [(120_000, ClockSkew), (-120_000, ClockSkew), (2 * HOUR_MS, ClockSkewRefused)]
+    ("off_ms", "max_skew_ms", "kind"),
+    [
+        (120_000, MAX_SKEW_MS, ClockSkew),
+        (-5 * HOUR_MS, MAX_SKEW_MS, ClockSkew),
+        (2 * HOUR_MS, HOUR_MS, ClockSkewRefused),
+    ],
 )
 async def test_a_session_goes_by_the_server_whatever_this_machines_clock_says(
-    live: Service, off_ms: float, kind: type[SyncKairosError]
+    live: Service, off_ms: float, max_skew_ms: float, kind: type[SyncKairosError]
 ) -> None:
     session_id = await game(live.sessions, seconds=600)
     honest = ServerTime()
-    wrong = ServerTime(wall=lambda: honest._wall() + off_ms)
+    wrong = ServerTime(max_skew_ms, wall=lambda: honest._wall() + off_ms)
     async with SyncKairos(f"http://127.0.0.1:{live.port}", time=wrong) as client:
         told: list[SyncKairosError] = []
         client.on_error(told.append)

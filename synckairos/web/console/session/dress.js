@@ -76,6 +76,6 @@ export function dress(face, state, clock, { wholeMs, overMs, usedMs, counts, lig
     ms = left;
     countUp = false;
   }
-  const light = isOver(state) || state.status === "pending" ? null : lightAt(lights, left, wholeMs);
+  const light = isOver(state) || state.status === "pending" ? null : lightAt(lights, left, state.time_per_cycle_ms === null ? null : wholeMs);
   return { ...face, ms, countUp, note, level: light ? "lit" : level, light };
 }

@@ -10,7 +10,7 @@ import { ownClocks } from "./rules.js";
 
 /** The colours that have a name. Any other one is written as #rrggbb. */
 export const COLORS = Object.freeze({
-  green: "#1f8a45",
+  green: "#17763a",
   yellow: "#ffd02b",
   orange: "#f28c13",
   red: "#c4221a",
@@ -143,7 +143,7 @@ export const lightsOf = (state) => givenLights(state) ?? usualLights(state);
  *
  * @param {Light[]} lights The first one first.
  * @param {number | null} leftMs What the clock has left, below zero in overtime.
- * @param {number | null} wholeMs The time of a full clock. Lights at or above it never go on.
+ * @param {number | null} wholeMs The time of a whole turn: lights at or above it never go on. Null: any light may.
  * @returns {Light | null}
  */
 export function lightAt(lights, leftMs, wholeMs) {

@@ -49,7 +49,8 @@ export function connectionIndicator(client, session = null) {
 
   function show() {
     const known = uncertaintyText(client.time.uncertaintyMs);
-    const words = state === "connecting" ? "…" : CONNECTIONS[state];
+    // On a session's page a banner says what is wrong. There the text must not need more room than the number.
+    const words = state === "connecting" || (session && state !== "live") ? "…" : CONNECTIONS[state];
     setText(text, state === "live" && known ? known : words);
     control.dataset.state = state;
     const clock = known ? `, server time known to ${known}` : "";
