@@ -63,7 +63,7 @@ export function dress(face, state, clock, { wholeMs, overMs, usedMs, counts, lig
   if (overMs !== null && left !== null) {
     left = Math.min(0, left) - overMs;
     ms = countUp ? ms : left;
-    note = t("faces.overtime");
+    note = t("face.overtime");
     level = "over";
   }
   if (counts === "up" && !countUp && ms !== null && usedMs !== null) {

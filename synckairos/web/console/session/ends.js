@@ -36,7 +36,7 @@ const isLastTurn = (payload, state) =>
 export function endOf(state, result, name, payload) {
   const { status } = state;
   const end = { status, title: result.title, winner: "", why: "" };
-  if (result.winner) end.winner = t("faces.wins", { name: name(result.winner) });
+  if (result.winner) end.winner = t("face.wins", { name: name(result.winner) });
   if (status === "expired") {
     if (!ownClocks(state) || payload?.expired_clock === "total") end.why = t("faces.why.time");
     else if (!result.winner) end.why = t("faces.why.noWinner");

@@ -75,8 +75,8 @@ function usualText(state, ms, name) {
     : ms > 0
       ? t("faces.lessThan", { time: formatDuration(ms) })
       : ms === 0
-        ? t("faces.timeIsUp")
-        : t("faces.overtime");
+        ? t("status.expired")
+        : t("face.overtime");
 }
 
 const light = (ms, color, text, sound, isGiven) => ({ ms, color, ink: inkOn(color), text, sound, isGiven });

@@ -48,7 +48,7 @@ export class CountdownView {
     this.below.append(this.note, this.why, this.next, this.total, this.ends);
     this.element = h(
       "section",
-      { class: "wall", "aria-label": "Countdown" },
+      { class: "wall", "aria-label": t("countdown.countdown") },
       this.who,
       h("div", { class: "wall-middle" }, this.timer),
       h("div", { class: "wall-bar", "aria-hidden": "true" }, this.rest),
@@ -83,7 +83,7 @@ export class CountdownView {
         : null;
     setText(
       this.next,
-      next ? `Next: ${people.name(next)}` : over ? page.end.winner : "",
+      next ? t("face.next", { name: people.name(next) }) : over ? page.end.winner : "",
     );
     setText(this.why, over ? page.end.why : "");
     this.sign.replaceChildren(
@@ -93,11 +93,6 @@ export class CountdownView {
     );
     this.word.dataset.status = state.status;
     this.element.dataset.turn = over ? "over" : state.status;
-    // An end of the session that comes first stands among its bounds.
-    const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
-    const long =
-      state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
-    setText(this.ends, long ? `Ends at ${momentText(state.deadline_ms, state.server_time_ms)}` : "");
     this.draw();
   }
 
@@ -139,11 +134,26 @@ export class CountdownView {
       this.rest.parentElement.hidden = rounded === null;
       this.rest.style.setProperty("transform", `scaleX(${rounded ?? 0})`);
     }
+    this.#drawEnd(level);
     const total = page.totalLeft();
     setText(
       this.total,
-      total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`,
+      total === null ? "" : t("face.sessionLeft", { time: formatClock(Math.max(0, total), { tenths: false }) }),
     );
+  }
+
+  /** The time of day at which a long clock ends. In overtime that is nothing to wait for. */
+  #drawEnd(level) {
+    const { client, state } = this.page;
+    const now = client.time.now() ?? state.server_time_ms;
+    // An end of the session that comes first stands among its bounds.
+    const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
+    const isLong = state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
+    const isAhead = isLong && level !== "over" && state.deadline_ms > now;
+    const key = isAhead ? `${state.deadline_ms} ${new Date(now).toDateString()}` : "";
+    if (key === this.endKey) return;
+    this.endKey = key;
+    setText(this.ends, isAhead ? t("countdown.endsAt", { moment: momentText(state.deadline_ms, now) }) : "");
   }
 
   #word(over, level, light) {
@@ -154,7 +164,7 @@ export class CountdownView {
     if (status === "pending") return page.waitingText();
     if (light) return light.text;
     if (level === "over") return this.face.note ? upper(this.face.note) : "";
-    return level === "out" ? t("faces.timeIsUp") : "";
+    return level === "out" ? t("status.expired") : "";
   }
 
   key() {
