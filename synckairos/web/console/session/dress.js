@@ -55,7 +55,8 @@ export function usedBy(state, clock, { wholeMs, overMs, ownMs }) {
  * @param {number | null} more.usedMs What the clock has used, for a face that counts up.
  * @param {"up" | "down" | null} more.counts null: as usual for this clock.
  * @param {import("./lights.js").Light[]} more.lights
- * @returns {import("./face.js").Face & {light: import("./lights.js").Light | null}} With a light the level is `lit`.
+ * @returns {import("./face.js").Face & {light: import("./lights.js").Light | null, left: number | null}} With a light
+ *   the level is `lit`. left: what the clock has left (ms), below zero in overtime.
  */
 export function dress(face, state, clock, { wholeMs, overMs, usedMs, counts, lights }) {
   let { ms, countUp, note, level } = face;
@@ -77,5 +78,5 @@ export function dress(face, state, clock, { wholeMs, overMs, usedMs, counts, lig
     countUp = false;
   }
   const light = isOver(state) || state.status === "pending" ? null : lightAt(lights, left, state.time_per_cycle_ms === null ? null : wholeMs);
-  return { ...face, ms, countUp, note, level: light ? "lit" : level, light };
+  return { ...face, ms, countUp, note, level: light ? "lit" : level, light, left };
 }

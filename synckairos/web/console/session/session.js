@@ -69,6 +69,8 @@ export class Page {
     this.viewInAddress = query.get("view") ?? "";
     /** The direction of counting that the user chose on this page; null: the session's. */
     this.countsInAddress = readCounts(query.get("counts"));
+    /** Whether the user wants the parts of the game clock turned to the players; null: as usual. */
+    this.aroundInAddress = { 0: false, 1: true }[query.get("around")] ?? null;
     this.app = $("app");
     this.state = null;
     /** @type {People | null} */
@@ -158,6 +160,13 @@ export class Page {
   setCounts(direction) {
     this.countsInAddress = direction;
     this.#writeAddress((query) => query.set("counts", direction));
+    this.showView(this.viewName, { keep: false });
+  }
+
+  /** Turns the parts of the game clock to the players around the device, or back. */
+  setAround(wanted) {
+    this.aroundInAddress = wanted;
+    this.#writeAddress((query) => query.set("around", wanted ? "1" : "0"));
     this.showView(this.viewName, { keep: false });
   }
 

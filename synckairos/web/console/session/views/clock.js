@@ -9,6 +9,7 @@ import { Digits, spokenFace, wholeOf } from "../face.js";
 import { showLight } from "../shine.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
+import { isAround } from "../around.js";
 
 /** Up to so many owners have a half each. Of more, the active one and the next one are shown. */
 const MAX_HALVES = 6;
@@ -82,16 +83,20 @@ class Half {
       this.button,
       this.words,
       this.said,
-      h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
       h(
         "div",
-        { class: "half-middle" },
-        h("span", { class: "half-word" }, this.sign, this.word),
-        this.timer,
-        this.flag,
-        this.note,
+        { class: "half-face" },
+        h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
+        h(
+          "div",
+          { class: "half-middle" },
+          h("span", { class: "half-word" }, this.sign, this.word),
+          this.timer,
+          this.flag,
+          this.note,
+        ),
+        h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)),
       ),
-      h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)),
     );
   }
 
@@ -172,6 +177,7 @@ export class ClockView {
     this.owners = shownOwners(this.page);
     this.halves = this.owners.map((id) => new Half(this, id));
     this.element.dataset.count = String(this.halves.length);
+    this.page.app.dataset.around = isAround(this.page) ? String(this.halves.length) : "";
     this.element.replaceChildren(...this.halves.map((each) => each.element));
     this.update();
   }
@@ -187,6 +193,10 @@ export class ClockView {
 
   updatePeople() {
     this.build();
+  }
+
+  close() {
+    delete this.page.app.dataset.around;
   }
 
   frame() {

@@ -134,7 +134,7 @@ export class CountdownView {
       this.rest.parentElement.hidden = rounded === null;
       this.rest.style.setProperty("transform", `scaleX(${rounded ?? 0})`);
     }
-    this.#drawEnd(level);
+    this.#drawEnd();
     const total = page.totalLeft();
     setText(
       this.total,
@@ -143,13 +143,13 @@ export class CountdownView {
   }
 
   /** The time of day at which a long clock ends. In overtime that is nothing to wait for. */
-  #drawEnd(level) {
+  #drawEnd() {
     const { client, state } = this.page;
     const now = client.time.now() ?? state.server_time_ms;
     // An end of the session that comes first stands among its bounds.
     const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
     const isLong = state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
-    const isAhead = isLong && level !== "over" && state.deadline_ms > now;
+    const isAhead = isLong && (this.face.left ?? 0) >= 0 && state.deadline_ms > now;
     const key = isAhead ? `${state.deadline_ms} ${new Date(now).toDateString()}` : "";
     if (key === this.endKey) return;
     this.endKey = key;
