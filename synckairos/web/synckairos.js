@@ -2586,14 +2586,15 @@ export class SyncKairos {
    *   returns it
    * @param {number} [options.reconnectAttempts] how many attempts in a row may fail before a session is given
    *   up; Infinity: it never is
-   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown
+   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown; default: the time
+   *   is shown however far off it is
    * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
    * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
    *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window
    */
   constructor({
-    url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = 3_600_000,
+    url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = Infinity,
     WebSocket = globalThis.WebSocket, fetch = globalThis.fetch, runtime = {},
   } = {}) {
     this.#base = new URL(url, globalThis.location?.href);

@@ -22,7 +22,6 @@ GAME = [
     "resume_session",
     "get_session",
     "schedule_session",
-    "patch_metadata",
     "join_session",
     "leave_session",
     "patch_metadata",

@@ -4,6 +4,7 @@ import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch,
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, suits } from "./rules.js";
+import { faceItems } from "./looks.js";
 import { openHistory } from "./history.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -88,6 +89,7 @@ export function openMenu(page) {
     rights.mayShare && item(t("share.session"), "share", () => share(page)),
     !rights.needsToken && state.participants.length > 1 && item(t("playerLink.title"), "person", () => openPlayerLinks(page)),
     page.as && !rights.player && item(t("menu.unbind"), "people", () => page.unbind()),
+    ...faceItems(page).map(([label, sign, work]) => item(label, sign, work)),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&
       item(screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()),

@@ -15,6 +15,7 @@ import { t } from "../shared/i18n.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
+import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
@@ -50,6 +51,7 @@ export class Shell {
     this.bounds = new Bounds(page, document.getElementById("bounds"));
     this.#buildTop(top);
     this.#buildControls();
+    this.bar = new Bar(controls);
     this.strip = matchMedia(STRIP);
     this.strip.addEventListener("change", () => this.#placeIndicator());
   }
@@ -165,6 +167,7 @@ export class Shell {
     this.bounds.draw();
     this.updateSound();
     this.#placeIndicator();
+    this.bar.fit();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
       [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
