@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 
 /** Whether an address means the device itself, so that no other device can open it. */
-function isLoopback(hostname) {
+export function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
 }
