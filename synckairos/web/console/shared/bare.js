@@ -127,11 +127,13 @@ export class BareClocks {
     const main = h("span", {});
     const tenths = h("span", {});
     Object.assign(name.style, {
-      display: "block", fontSize: `${NAME}em`, lineHeight: "1", fontWeight: "500", textAlign: "center",
+      display: "block", fontSize: `${NAME}em`, lineHeight: "1.2", fontWeight: "500", textAlign: "center",
       overflow: "hidden", textOverflow: "ellipsis",
     });
     tenths.style.fontSize = "0.62em";
-    const element = h("div", { role: "timer" }, this.options.names && name, h("span", {}, main, tenths));
+    const digits = h("span", {}, main, tenths);
+    Object.assign(digits.style, { display: "block", lineHeight: String(LINE), textAlign: "center" });
+    const element = h("div", { role: "timer" }, this.options.names && name, digits);
     element.style.minWidth = "0";
     element.style.maxWidth = "100%";
     return { owner, element, main, tenths, name, text: "" };
@@ -154,7 +156,7 @@ export class BareClocks {
       }
       widest = Math.max(widest, needed);
     }
-    const tall = 100 * (LINE + (this.options.names ? NAME * 1.1 : 0));
+    const tall = 100 * (LINE + (this.options.names ? NAME * 1.2 : 0));
     let best = { size: 0, columns: 1 };
     for (let columns = 1; columns <= faces.length; columns += 1) {
       const rows = Math.ceil(faces.length / columns);
