@@ -3,7 +3,7 @@
 import { activeOwner, glanceAt } from "../shared/glance.js";
 import { icon } from "../shared/icons.js";
 import { t } from "../shared/i18n.js";
-import { nameGiven, participantName } from "../shared/names.js";
+import { nameGiven, participantName, teamName } from "../shared/names.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
 import { fill, h, setText, statusPill } from "../shared/ui.js";
 import { isOut } from "./boards.js";
@@ -16,7 +16,7 @@ export function ownerName(state, owner) {
   const place = state.participants.findIndex((each) => each.participant_id === owner);
   if (place >= 0) return participantName(state, place);
   const team = state.groups.findIndex((each) => each.group_id === owner);
-  return nameGiven(state, owner) ?? (team >= 0 ? t("room.team", { number: team + 1 }) : t("room.someone"));
+  return nameGiven(state, owner) ?? (team >= 0 ? teamName(team) : t("name.someone"));
 }
 
 /** One row of a card: an owner, and the time. */

@@ -3,7 +3,7 @@
 // no session twice.
 
 import { readControl, explainControl } from "../list/controls.js";
-import { defaultNames, groupPresets, needsLongClocks } from "../list/presets.js";
+import { defaultNames, groupPresets, needsLongClocks, presetTexts } from "../list/presets.js";
 import { t } from "../shared/i18n.js";
 import { askForToken, button, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 import { forEach, newKey, reasonOf } from "./bulk.js";
@@ -82,7 +82,7 @@ export function makeView(room) {
     fill(
       clock,
       groupPresets(presets).map(([title, group]) =>
-        h("optgroup", { label: title }, group.map((each) => h("option", { value: each.name, selected: each.name === "blitz" }, each.title)))),
+        h("optgroup", { label: title }, group.map((each) => h("option", { value: each.name, selected: each.name === "blitz" }, presetTexts(each).title)))),
       h("option", { value: OWN, selected: presets.length === 0 }, t("make.own")),
     );
     read();

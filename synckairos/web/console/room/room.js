@@ -364,7 +364,6 @@ try {
 } catch {
   // It has a % that encodes nothing.
 }
-for (const element of document.querySelectorAll("[data-text]")) setText(element, t(element.dataset.text));
 if (tag === null) {
   setText($("title"), t("room.badName"));
   fill($("boards-view"), h("p", {}, t("room.badNameHint")), h("p", {}, h("a", { href: "/" }, t("room.home"))));
