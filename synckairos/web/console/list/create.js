@@ -8,6 +8,7 @@ import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
+import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
@@ -56,6 +57,11 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const title = textField({
     label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
+  });
+  const room = textField({
+    label: t("room.field"),
+    hint: t("room.fieldHint"),
+    attributes: { maxlength: "64" },
   });
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
@@ -127,7 +133,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section(t("form.who"), title.element, participants.element),
+    section(t("form.who"), title.element, participants.element, room.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
@@ -170,6 +176,11 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    if (room.text) {
+      const tag = tagFrom(room.text);
+      if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
+      metadata.tags = [tag];
+    }
     if (Object.keys(names).length > 0) metadata.names = names;
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
@@ -201,7 +212,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);
