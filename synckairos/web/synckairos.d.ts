@@ -567,7 +567,14 @@ export class SyncKairos {
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
-  list(query?: { status?: Status | null; limit?: number | null; cursor?: string | null }):
+  /** `tag`: only sessions that have it in `metadata.tags`. `participants`: whether the states have theirs. */
+  list(query?: {
+    status?: Status | null;
+    tag?: string | null;
+    participants?: boolean | null;
+    limit?: number | null;
+    cursor?: string | null;
+  }):
     Promise<{ sessions: Partial<State>[]; next_cursor: string | null }>;
   presets(): Promise<Preset[]>;
   /** Calls the HTTP API. The answer's `data`, else its whole body; null where there is no body. */

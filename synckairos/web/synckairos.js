@@ -2681,8 +2681,8 @@ export class SyncKairos {
   }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
-  list({ status = null, limit = null, cursor = null } = {}) {
-    const given = Object.entries({ status, limit, cursor }).filter(([, value]) => value !== null);
+  list({ status = null, tag = null, participants = null, limit = null, cursor = null } = {}) {
+    const given = Object.entries({ status, tag, participants, limit, cursor }).filter(([, value]) => value !== null);
     const query = new URLSearchParams(given).toString();
     return this.request("GET", `/v1/sessions${query && `?${query}`}`);
   }

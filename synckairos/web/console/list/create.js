@@ -10,6 +10,7 @@ import { remember } from "../shared/recent.js";
 import { splitsPart } from "./splits.js";
 import { settingsPart } from "./settings.js";
 import { wordingOf } from "./wording.js";
+import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
@@ -60,6 +61,11 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const title = textField({
     label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
+  });
+  const room = textField({
+    label: t("room.field"),
+    hint: t("room.fieldHint"),
+    attributes: { maxlength: "64" },
   });
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
@@ -135,7 +141,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section(t("form.who"), title.element, participants.element, splits?.element),
+    section(t("form.who"), title.element, participants.element, splits?.element, room.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
@@ -179,6 +185,11 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     splits?.addToMetadata(metadata);
+    if (room.text) {
+      const tag = tagFrom(room.text);
+      if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
+      metadata.tags = [tag];
+    }
     if (Object.keys(names).length > 0) metadata.names = names;
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
@@ -210,7 +221,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...(splits?.fields ?? []), ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);

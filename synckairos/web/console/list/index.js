@@ -3,6 +3,7 @@
 
 import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
+import { openRoom } from "./rooms.js";
 import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
@@ -56,6 +57,11 @@ const unsubscribe = client.time.onChange(() => {
   unsubscribe();
   indicator.set("live");
 });
+
+// The way into a room, beside the one to a new session.
+const ways = h("div", { class: "buttons" }, button(t("room.open"), { onclick: () => openRoom(list.tags) }));
+createLink.before(ways);
+ways.append(createLink);
 
 let presets = null;
 

@@ -76,7 +76,7 @@ export async function linksDialog(client, state, { view = "" } = {}) {
     fill(
       made,
       heading,
-      linkParts(address.href, { needsToken: true }),
+      linkParts(address.href, { needsToken: true, mayBeBare: link.role === "viewer" }),
       h(
         "p",
         { class: "hint" },
