@@ -3,8 +3,10 @@
 
 import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
+import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
 import { defaultNames } from "./presets.js";
+import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
@@ -67,6 +69,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     },
   });
   const more = settingsPart(given, participants);
+  /** What an exam has beside: extra time for some. */
+  const exam = preset?.name === "exam" ? examPart({ totalMs: () => time.totalMs }) : null;
 
   const modes = h(
     "fieldset",
@@ -127,6 +131,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     },
     preset ? null : modes,
     section("Who takes part", title.element, participants.element),
+    exam && section(t("examForm.heading"), exam.element),
     preset ? disclosure("Time", time.brief, time.element) : section("Time", time.element),
     disclosure("More settings", "Timeouts, warnings, pauses, start and end, how it is shown", more.element),
     asRequest,
@@ -137,6 +142,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   // While the request is shown, it follows every change of the form.
   const refresh = () => {
     if (asRequest.open) showRequest();
+    exam?.explain();
   };
   form.addEventListener("input", refresh);
   form.addEventListener("change", refresh);
@@ -166,10 +172,11 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
     const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
-    const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     if (Object.keys(names).length > 0) metadata.names = names;
+    exam?.addTo(own, metadata);
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
   }
@@ -200,7 +207,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(exam?.fields ?? []), ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);

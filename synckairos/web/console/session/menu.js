@@ -2,7 +2,8 @@
 
 import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { VIEWS } from "../shared/names.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { screenItems } from "./overlay.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -24,7 +25,8 @@ export function viewChoices(page, name, chosen = () => {}) {
     const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
     return h("label", {}, h("input", radio), h("span", {}, label));
   };
-  return Object.entries(VIEWS).map(choice);
+  const offered = viewsFor(page.state);
+  return Object.entries(VIEWS).filter(([value]) => offered.includes(value)).map(choice);
 }
 
 /**
@@ -73,7 +75,7 @@ export function openMenu(page) {
   const [soundLabel, soundSign] =
     sound.state === "on" ? ["Turn sound off", "mute"] : ["Turn sound on", "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && actions.may("switch") && item("Next turn", "next", () => actions.next()),
+    state.status === "running" && hasNext(state) && !page.view.ownsNext && actions.may("switch") && item("Next turn", "next", () => actions.next()),
     canAdjust(state) && actions.may("adjust") && item("Give or take time", "clock", () => actions.openTime()),
     actions.mayPauseFreely && item("Pause without counting it", "pause", () => actions.pauseFreely()),
     canTakeBack(state) && actions.may("takeback") && item("Take back turns …", "undo", () => actions.openTakeBack()),
@@ -84,6 +86,7 @@ export function openMenu(page) {
     item("History", "history", () => openHistory(page)),
     rights.mayShare && item("Share this session", "share", () => share(page)),
     !rights.needsToken && state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
+    ...screenItems(page).map((each) => item(...each)),
     page.as && !rights.player && item("Let this device press all clocks", "people", () => page.unbind()),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&

@@ -46,15 +46,34 @@ export function canAdjustClock(state) {
 }
 
 /**
+ * The views that make something of a session. An exam's wall needs one clock for all, and an agenda its items.
+ *
+ * @param {object} state
+ * @returns {string[]}
+ */
+export function viewsFor(state) {
+  const isMap = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const { metadata } = state;
+  const isExam = state.sync_mode === "global" && state.time_per_cycle_ms === null;
+  const wanted = {
+    exam: isExam && (isMap(metadata?.exam) || metadata?.view === "exam"),
+    agenda: state.sync_mode === "per_participant" && (isMap(metadata?.agenda) || metadata?.view === "agenda"),
+  };
+  return Object.keys(VIEWS).filter((name) => wanted[name] ?? true);
+}
+
+/**
  * The view to open a session with: the one in its metadata, else the one that suits its mode and the number
  * of owners.
  *
  * @param {object} state
- * @returns {"clock" | "countdown" | "board" | "stopwatch"}
+ * @returns {"clock" | "countdown" | "board" | "stopwatch" | "exam" | "agenda"}
  */
 export function viewOf(state) {
   const wanted = state.metadata?.view;
-  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted)) return wanted;
+  const offered = viewsFor(state);
+  if (typeof wanted === "string" && offered.includes(wanted)) return wanted;
+  for (const own of ["exam", "agenda"]) if (offered.includes(own)) return own;
   if (state.sync_mode === "count_up") return "stopwatch";
   if (state.sync_mode === "per_participant" && state.participants?.length === 2) return "clock";
   if (state.sync_mode === "per_group" && state.groups?.length === 2) return "clock";

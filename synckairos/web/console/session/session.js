@@ -11,30 +11,36 @@ import { Actions } from "./actions.js";
 import { waitingText } from "./bounds.js";
 import { openHistory } from "./history.js";
 import { openHelp } from "./menu.js";
+import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
-import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
+import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
 import * as states from "./states.js";
 import { Track } from "./track.js";
+import { AgendaView } from "./views/agenda.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { ExamView } from "./views/exam.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
  * `updatePeople()` after participants joined or left, `frame()` to draw the running clocks, `key()` for the
- * space bar, and maybe `close()`.
+ * space bar, and maybe `close()`, `controls` (its own buttons among the page's) and `ownsNext` (whether one of
+ * them takes the place of “Next”).
  */
 const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  exam: ExamView,
+  agenda: AgendaView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -59,7 +65,10 @@ export class Page {
     /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
     this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
+    /** Whether this page only shows: a wall, or the screen of whoever speaks. */
+    this.isScreen = query.has("screen");
     this.app = $("app");
+    this.app.dataset.screen = String(this.isScreen);
     this.state = null;
     /** @type {People | null} */
     this.people = null;
@@ -82,6 +91,7 @@ export class Page {
     this.staleMs = null;
     /** The token that the client asked for last. @type {string | null} */
     this.sentToken = null;
+    this.overlay = new Overlay(this, this.app);
     this.actions = new Actions(this);
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
@@ -101,6 +111,11 @@ export class Page {
   clock(owner) {
     const clock = this.session.clock(owner ?? undefined);
     return clock?.kind === "none" ? { ...clock, elapsedMs: this.session.elapsed(owner) } : clock;
+  }
+
+  /** Whether this page is of somebody who leads the session, and not one of its screens. */
+  get leads() {
+    return !this.isScreen && this.state !== null && this.rights.now("metadata", this.state);
   }
 
   /** The entry of a participant or group in the state. */
@@ -224,7 +239,9 @@ export class Page {
   #onState(state, change) {
     if (!state || this.ended) return;
     const haveRightsChanged = this.#findRights();
-    const havePeopleChanged = !hasSamePeople(this.state, state);
+    // Names, titles and views stand in the metadata.
+    const havePeopleChanged =
+      !hasSamePeople(this.state, state) || !isSameMetadata(this.state.metadata, state.metadata);
     this.state = state;
     if (havePeopleChanged) {
       this.people = new People(state);
@@ -242,6 +259,7 @@ export class Page {
       else this.view.update();
       this.shell.update();
     }
+    this.overlay.update();
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
@@ -388,7 +406,7 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
+    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
   }
 
@@ -420,6 +438,7 @@ export class Page {
     this.#bind();
     this.view.updatePeople();
     this.shell.update();
+    this.overlay.update();
   }
 
   /**
@@ -491,6 +510,7 @@ export class Page {
     const { key, target } = event;
     if (!this.state || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog:modal")) return;
+    if (this.isScreen && key.toLowerCase() !== "f") return; // a screen has nothing to press
     if (target.closest?.("input:not([type=radio]), select, textarea")) return;
     if (key === " ") {
       // The space bar presses a focused button. On a checked radio button it would do nothing, so there it is
@@ -508,7 +528,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => (this.view.ownsNext ? this.view.goOn() : this.actions.next()),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
@@ -522,6 +542,9 @@ export class Page {
     4: () => this.showView("stopwatch"),
   };
 }
+
+/** Whether two states have the same metadata, which only few changes touch. */
+const isSameMetadata = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 const id = location.pathname.split("/").pop().toLowerCase();
 if (UUID.test(id)) {

@@ -112,6 +112,8 @@ export class Shell {
     this.time.setAttribute("aria-label", "Give or take time");
     this.share = extra("Share", "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
+    /** The buttons of the view that is shown. */
+    this.own = h("span", { class: "own-controls" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
     fill(this.controls, [
@@ -120,6 +122,7 @@ export class Shell {
       this.stripSlot,
       this.start,
       this.resume,
+      this.own,
       this.next,
       this.pause,
       this.newSession,
@@ -154,9 +157,12 @@ export class Shell {
     this.start.hidden = state.status !== "pending" || !may("start");
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
-    this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
+    const own = page.view?.controls ?? [];
+    if (own.some((each, at) => each !== this.own.children[at]) || own.length !== this.own.children.length) fill(this.own, own);
+    this.own.hidden = own.every((each) => each.hidden);
+    this.next.hidden = !running || page.view?.ownsNext === true || !hasNext(state) || viewName === "clock" || !may("switch");
     setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
-    this.pause.classList.toggle("main", running && this.next.hidden);
+    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
     this.newSession.hidden = !isOver(state) || !may("create");
     this.reopen.hidden = !isOver(state) || !may("reopen");
     this.time.hidden = !canAdjust(state) || !may("adjust");

@@ -2,12 +2,16 @@
 // metadata, which the service stores unread: `metadata.title`, `metadata.view`, and `metadata.names` by
 // participant or group id.
 
+import { t } from "./i18n.js";
+
 /** The views of a session, with their names. */
 export const VIEWS = Object.freeze({
   clock: "Game clock",
   countdown: "Wall countdown",
   board: "Board",
   stopwatch: "Stopwatch",
+  exam: t("exam.view"),
+  agenda: t("agenda.view"),
 });
 
 /** The names of a session's statuses. */
@@ -28,7 +32,7 @@ const UNSAFE_RUN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\uf
 const VISIBLE = /[^\s\p{Cc}\p{M}\p{DI}]/u;
 
 /** A name or a title, made safe to show: one line of bounded length. Null when nothing of it is visible. */
-function displayText(value) {
+export function displayText(value) {
   if (typeof value !== "string" || !VISIBLE.test(value)) return null;
   const line = value.replace(UNSAFE_RUN, " ").trim();
   if (line.length <= MAX_CHARACTERS) return line;
