@@ -3,6 +3,7 @@
 
 import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
+import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
 import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
@@ -81,6 +82,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   });
   const more = settingsPart(given, participants, wording);
   const splits = preset?.name === "speedrun" ? splitsPart() : null;
+  /** What an exam has beside: extra time for some. */
+  const exam = preset?.name === "exam" ? examPart({ totalMs: () => time.totalMs }) : null;
 
   const modes = h(
     "fieldset",
@@ -142,6 +145,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     },
     preset ? null : modes,
     section(t("form.who"), title.element, participants.element, splits?.element, room.element),
+    exam && section(t("examForm.heading"), exam.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
@@ -152,6 +156,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   // While the request is shown, it follows every change of the form.
   const refresh = () => {
     if (asRequest.open) showRequest();
+    exam?.explain();
   };
   form.addEventListener("input", refresh);
   form.addEventListener("change", refresh);
@@ -181,7 +186,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
     const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
-    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     splits?.addToMetadata(metadata);
@@ -191,6 +196,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       metadata.tags = [tag];
     }
     if (Object.keys(names).length > 0) metadata.names = names;
+    exam?.addTo(own, metadata);
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
   }
@@ -221,7 +227,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...(splits?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), ...(exam?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);

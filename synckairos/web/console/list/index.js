@@ -1,6 +1,7 @@
 // The page at `/`: the list of the tenant's sessions, and the form for a new one. The address says which is
 // shown: `#new` shows the presets, `#new/<preset>` the form for one, and `#new/free` the form without one.
 
+import { agendaForm } from "./agenda.js";
 import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { openRoom } from "./rooms.js";
@@ -158,6 +159,7 @@ async function gallery(known) {
       icon("settings"),
       { own: true },
     ),
+    presetCard("#new/agenda", t("agendaForm.heading"), t("agendaForm.lead"), icon("calendar"), { own: true }),
   );
   fill(newBody, own, h("p", { class: "muted", role: "status" }, t("form.loading")));
   const groups = groupPresets(await allPresets());
@@ -176,6 +178,11 @@ async function gallery(known) {
 }
 
 async function form(name, known) {
+  if (name === "agenda") {
+    newTitle.textContent = t("agendaForm.heading");
+    fill(newBody, h("p", { class: "lead" }, t("agendaForm.lead")), agendaForm(client));
+    return;
+  }
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
     newTitle.textContent = t("form.new");

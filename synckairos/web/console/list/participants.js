@@ -273,7 +273,7 @@ export function participantsPart(settings, names, wording) {
 }
 
 /** A random UUID (version 4). crypto.randomUUID exists on secure origins only, and plain HTTP is none. */
-function newUuid() {
+export function newUuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;

@@ -249,6 +249,10 @@ export function timePart(given, { changed, wording }) {
   return {
     element: h("div", {}, owned, shared),
     brief,
+    /** The time for everybody together; null: none. Throws Unreadable. */
+    get totalMs() {
+      return total.ms;
+    },
     fields: [bank, increment, text, cap, overtime, turn, total, advance, end],
     get different() {
       return OWNERS.has(mode) && different.checked ? (entryKind === "plain" && !fixed ? "ms" : "text") : null;

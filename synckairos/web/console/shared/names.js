@@ -11,6 +11,8 @@ export const VIEWS = Object.freeze({
   board: t("view.board"),
   stopwatch: t("view.stopwatch"),
   speedrun: t("view.speedrun"),
+  exam: t("exam.view"),
+  agenda: t("agenda.view"),
 });
 
 /** The names of a session's statuses. */
