@@ -615,6 +615,7 @@ export default {
     "Was diese Züge geändert haben, ist wieder wie zuvor: wer dran ist, alle Uhren und alle Zähler. Der laufende Zug entfällt.",
   "takeback.howMany": "Wie viele Züge",
   "takeback.keep": "Behalten",
+  "takeback.yes": "Zurücknehmen",
   "takeback.wrong": "Bitte eine Zahl von 1 bis {most} eingeben",
   "takeback.done": { one: "Der letzte Zug wurde zurückgenommen.", other: "{count} Züge wurden zurückgenommen." },
   "takeback.noTurn": "Kein Zug lässt sich zurücknehmen",

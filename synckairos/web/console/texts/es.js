@@ -612,6 +612,7 @@ export default {
     "Lo que cambiaron estos turnos vuelve a estar como antes: de quién es el turno, los relojes y los contadores. El turno en curso se descarta.",
   "takeback.howMany": "Cuántos turnos",
   "takeback.keep": "Conservarlos",
+  "takeback.yes": "Deshacer",
   "takeback.wrong": "Hay que indicar un número de 1 a {most}",
   "takeback.done": { one: "Se deshizo el último turno.", other: "Se deshicieron {count} turnos." },
   "takeback.noTurn": "No se puede deshacer ningún turno",

@@ -608,6 +608,7 @@ export default {
     "O que estes turnos mudaram volta a ser como antes: de quem é a vez, todos os relógios e contadores. O turno em curso é descartado.",
   "takeback.howMany": "Quantos turnos",
   "takeback.keep": "Mantê-los",
+  "takeback.yes": "Desfazer",
   "takeback.wrong": "Informar um número de 1 a {most}",
   "takeback.done": { one: "O último turno foi desfeito.", other: "{count} turnos foram desfeitos." },
   "takeback.noTurn": "Nenhum turno pode ser desfeito",
