@@ -145,7 +145,7 @@ export interface ChangePayload {
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
     | "session.deleted" | "session.recovered" | "session.moved" | "session.arrived" | "participant.added" | "participant.removed"
     | "time.adjusted" | "time.warning" | "turn.taken_back" | "turn.set" | "session.reopened" | "session.reset"
-    | "session.scheduled";
+    | "session.scheduled" | "metadata.changed";
   readonly reason: string;
   readonly status?: Status;
   readonly active_participant_id?: string | null;
@@ -182,6 +182,8 @@ export interface ChangePayload {
   /** In "session.reset", where the session owns the clock: what it has from now on. */
   readonly total_time_ms?: number;
   readonly max_time_ms?: number | null;
+  /** In "metadata.changed": all of it, as it is now. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** In "turn.taken_back": how many turns. */
   readonly turns?: number;
 }
@@ -191,8 +193,10 @@ export interface Config {
   preset?: string;
   session_id?: string;
   sync_mode?: SyncMode;
-  participants: NewParticipant[];
-  groups?: { group_id: string; total_time_ms?: number; time_control?: TimeControl | string }[];
+  title?: string;
+  /** A text is a name, for which the service makes an id, or an id. */
+  participants: (NewParticipant | string)[];
+  groups?: (NewGroup | string)[];
   active_participant_id?: string;
   total_time_ms?: number;
   time_per_cycle_ms?: number;
@@ -223,10 +227,22 @@ export interface Preset {
   [more: string]: unknown;
 }
 
+/** A participant by id, by name, or by both. */
 export interface NewParticipant {
-  participant_id: string;
+  participant_id?: string;
+  name?: string;
   participant_index?: number;
   group_id?: string;
+  /** A group by its name, in place of `group_id`. */
+  group?: string;
+  total_time_ms?: number;
+  time_control?: TimeControl | string;
+}
+
+/** A group by id, by name, or by both. */
+export interface NewGroup {
+  group_id?: string;
+  name?: string;
   total_time_ms?: number;
   time_control?: TimeControl | string;
 }
@@ -341,7 +357,7 @@ export interface ServerTime {
   readonly skewMs: number | null;
   /** The round trip of the sample in use; null until known. */
   readonly rttMs: number | null;
-  /** Whether the device's clock is so far off that no time is shown. */
+  /** Whether the device's clock is over `maxSkewMs` off, so that no time is shown. */
   readonly refused: boolean;
   /** Called after each measurement. */
   onChange(fn: () => void): Unsubscribe;
@@ -362,11 +378,16 @@ export interface Calls {
   reset(options?: CallOptions): Promise<Changed>;
   /** When the session starts and ends by itself. */
   schedule(options: ScheduleOptions): Promise<Changed>;
+  /**
+   * Changes the metadata by a JSON merge patch (RFC 7396), in any status: objects are merged, null removes a
+   * member, everything else replaces it. Null when that changes nothing.
+   */
+  patchMetadata(patch: Readonly<Record<string, unknown>>, options?: CallOptions): Promise<Changed | null>;
   /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
   add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
   /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
   set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  join(participant: NewParticipant, options?: CallOptions): Promise<Changed>;
+  join(participant: Omit<NewParticipant, "name" | "group"> & { participant_id: string }, options?: CallOptions): Promise<Changed>;
   leave(participantId: string, options?: CallOptions): Promise<Changed>;
   delete(options?: CallOptions): Promise<unknown>;
   /** The events after a version, at most 500. */
@@ -506,7 +527,7 @@ export interface Options {
   token?: string | (() => string | null | Promise<string | null>) | null;
   /** How many attempts in a row may fail before a session is given up; Infinity: no limit. Default 10. */
   reconnectAttempts?: number;
-  /** When the device's clock is further off, no time is shown. Default 3,600,000 (an hour). */
+  /** When the device's clock is further off, no time is shown. Default Infinity: it is always shown. */
   maxSkewMs?: number;
   /** For a runtime without one, such as Node.js before version 22; default: the runtime's own. */
   WebSocket?: typeof globalThis.WebSocket;
@@ -546,7 +567,14 @@ export class SyncKairos {
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
-  list(query?: { status?: Status | null; limit?: number | null; cursor?: string | null }):
+  /** `tag`: only sessions that have it in `metadata.tags`. `participants`: whether the states have theirs. */
+  list(query?: {
+    status?: Status | null;
+    tag?: string | null;
+    participants?: boolean | null;
+    limit?: number | null;
+    cursor?: string | null;
+  }):
     Promise<{ sessions: Partial<State>[]; next_cursor: string | null }>;
   presets(): Promise<Preset[]>;
   /** Calls the HTTP API. The answer's `data`, else its whole body; null where there is no body. */

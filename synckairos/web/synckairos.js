@@ -564,6 +564,9 @@ export function merge(state, event) {
   if (payload.event === "participant.added") {
     next.participants.sort(inRotation);
   }
+  if (payload.metadata !== undefined) {
+    next.metadata = payload.metadata;
+  }
   if (payload.event === "session.started") {
     next.session_started_at = payload.cycle_started_at;
   } else if (payload.event === "session.reset") {
@@ -1639,6 +1642,9 @@ class Calls {
     return this.#call("PATCH", "/schedule", { starts_at_ms: startsAt, ends_at_ms: endsAt }, options);
   }
 
+  /** Changes the metadata by a JSON merge patch: null removes a member. Null when that changes nothing. */
+  patchMetadata(patch, options) { return this.#call("PATCH", "/metadata", { metadata: patch }, options); }
+
   add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
 
   set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
@@ -2580,14 +2586,15 @@ export class SyncKairos {
    *   returns it
    * @param {number} [options.reconnectAttempts] how many attempts in a row may fail before a session is given
    *   up; Infinity: it never is
-   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown
+   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown; default: the time
+   *   is shown however far off it is
    * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
    * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
    *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window
    */
   constructor({
-    url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = 3_600_000,
+    url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = Infinity,
     WebSocket = globalThis.WebSocket, fetch = globalThis.fetch, runtime = {},
   } = {}) {
     this.#base = new URL(url, globalThis.location?.href);
@@ -2663,11 +2670,19 @@ export class SyncKairos {
   find(id) { return this.#sessions.get(normalizeId(id)) ?? null; }
 
   /** Creates a session from a config and returns its state. */
-  create(config) { return this.request("POST", "/v1/sessions", config); }
+  async create(config) {
+    try {
+      return await this.request("POST", "/v1/sessions", config);
+    } catch (error) {
+      // Whoever reads the stack of an error that nobody handled sees where the text went wrong.
+      if (error instanceof SyncKairosError) error.stack = [error.stack, ...error.carets(config)].join("\n\n");
+      throw error;
+    }
+  }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
-  list({ status = null, limit = null, cursor = null } = {}) {
-    const given = Object.entries({ status, limit, cursor }).filter(([, value]) => value !== null);
+  list({ status = null, tag = null, participants = null, limit = null, cursor = null } = {}) {
+    const given = Object.entries({ status, tag, participants, limit, cursor }).filter(([, value]) => value !== null);
     const query = new URLSearchParams(given).toString();
     return this.request("GET", `/v1/sessions${query && `?${query}`}`);
   }

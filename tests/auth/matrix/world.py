@@ -41,7 +41,7 @@ _HOUR_S = 3600.0
 _ROWS = " UNION ALL ".join(
     f"SELECT count(*), coalesce(max(xmin::text::bigint), 0) FROM {table}"
     for table in (
-        *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+        *("sync_events", "sync_sessions", "sync_participants", "sync_tags", "sync_refused"),
         *("sync_keys", "sync_links", "sync_revocations"),
     )
 )
@@ -295,6 +295,8 @@ class World:
             fields = {"active_participant_id": WAITING}
         elif path.endswith("/schedule"):
             fields = {"ends_at_ms": int(1000 * (time() + 24 * _HOUR_S))}
+        elif path.endswith("/metadata"):
+            fields = {"metadata": {"message": {"text": str(uuid.uuid4())}}}
         elif method == "PATCH":
             fields = {"add_ms": 1000}
         elif name == "POST /v1/sessions/{session_id}/links":

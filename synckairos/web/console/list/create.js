@@ -3,12 +3,17 @@
 
 import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
+import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
-import { defaultNames } from "./presets.js";
+import { defaultNames, presetTexts } from "./presets.js";
+import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
+import { splitsPart } from "./splits.js";
 import { settingsPart } from "./settings.js";
+import { wordingOf } from "./wording.js";
+import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
-import { askForToken, button, copy, errorText, fill, h, note, setText } from "../shared/ui.js";
+import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
 /** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [
@@ -49,29 +54,41 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
+  const wording = () => wordingOf(preset?.name ?? null, mode);
+
   // Errors that belong to no field, shown above the button.
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
   const title = textField({
-    label: "Title (optional)",
+    label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
+  });
+  const room = textField({
+    label: t("room.field"),
+    hint: t("room.fieldHint"),
+    attributes: { maxlength: "64" },
   });
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
     defaultNames(preset?.name ?? null, mode),
+    wording,
   );
   const time = timePart(given, {
+    wording,
     changed: () => {
       participants.show();
       show();
     },
   });
-  const more = settingsPart(given, participants);
+  const more = settingsPart(given, participants, wording);
+  const splits = preset?.name === "speedrun" ? splitsPart() : null;
+  /** What an exam has beside: extra time for some. */
+  const exam = preset?.name === "exam" ? examPart({ totalMs: () => time.totalMs }) : null;
 
   const modes = h(
     "fieldset",
     { class: "modes" },
-    h("legend", {}, "Which clock runs"),
+    h("legend", {}, t("form.whichClock")),
     h(
       "div",
       { class: "mode-list" },
@@ -101,18 +118,19 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     ),
   );
 
-  const request = h("pre", { class: "request", tabindex: "0", "aria-label": "Request" });
+  const request = h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") });
   const asRequest = disclosure(
-    "The same by HTTP",
-    "For a backend, or a shell",
+    t("form.byHttp"),
+    t("form.byHttpHint"),
     request,
+    preset?.use && [h("p", { class: "hint" }, t("form.hasButton")), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
     h(
       "div",
       { class: "buttons" },
-      button("Copy", { icon: "copy", onclick: () => copy(request.textContent) }),
+      button(t("word.copy"), { icon: "copy", onclick: () => copy(request.textContent) }),
     ),
   );
-  const submit = h("button", { class: "button primary large" }, "Create session");
+  const submit = h("button", { class: "button primary large" }, t("form.create"));
 
   const form = h(
     "form",
@@ -126,17 +144,19 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section("Who takes part", title.element, participants.element),
-    preset ? disclosure("Time", time.brief, time.element) : section("Time", time.element),
-    disclosure("More settings", "Timeouts, warnings, pauses, start and end, how it is shown", more.element),
+    section(t("form.who"), title.element, participants.element, splits?.element, room.element),
+    exam && section(t("examForm.heading"), exam.element),
+    preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
+    disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
     summary,
-    h("div", { class: "submit" }, submit, h("a", { class: "button quiet large", href: "#new" }, "Back")),
+    h("div", { class: "submit" }, submit, h("a", { class: "button quiet large", href: "#new" }, t("word.back"))),
   );
 
   // While the request is shown, it follows every change of the form.
   const refresh = () => {
     if (asRequest.open) showRequest();
+    exam?.explain();
   };
   form.addEventListener("input", refresh);
   form.addEventListener("change", refresh);
@@ -144,7 +164,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   asRequest.addEventListener("toggle", refresh);
 
   function show() {
-    title.control.placeholder = preset?.title ?? TITLES[mode];
+    title.control.placeholder = preset ? presetTexts(preset).title : TITLES[mode];
     time.show(mode);
     participants.show();
     more.show(mode);
@@ -166,10 +186,17 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
     const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
-    const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    splits?.addToMetadata(metadata);
+    if (room.text) {
+      const tag = tagFrom(room.text);
+      if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
+      metadata.tags = [tag];
+    }
     if (Object.keys(names).length > 0) metadata.names = names;
+    exam?.addTo(own, metadata);
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
   }
@@ -200,7 +227,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), ...(exam?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);
@@ -210,7 +237,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       left.length > 0 &&
         note(
           "danger",
-          h("p", {}, h("strong", {}, "The service did not accept this:")),
+          h("p", {}, h("strong", {}, t("form.notAccepted"))),
           h(
             "ul",
             {},
@@ -235,7 +262,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       return;
     }
     submit.setAttribute("aria-busy", "true");
-    setText(submit, "Creating…");
+    setText(submit, t("form.creating"));
     let hasNewToken = false;
     try {
       const state = await client.create(sessionConfig);
@@ -258,7 +285,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
 
   function enableSubmit() {
     submit.removeAttribute("aria-busy");
-    setText(submit, "Create session");
+    setText(submit, t("form.create"));
   }
   // When the user goes back from the session's page, the browser may restore this one with a busy button.
   window.addEventListener("pageshow", (event) => {
@@ -278,9 +305,12 @@ function disclosure(heading, hint, ...children) {
   );
 }
 
+/** The call that a preset's use is, as a backend sends it. */
+const requestOf = ({ method, path, body }) => `${method} ${path}\n${JSON.stringify(body, null, 2)}`;
+
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 function section(heading, ...children) {
-  const id = `part-${heading.toLowerCase().replaceAll(" ", "-")}`;
+  const id = newId("part");
   return h("section", { class: "part", "aria-labelledby": id }, h("h2", { id }, heading), ...children);
 }

@@ -4,9 +4,11 @@
 
 import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
+import { t } from "../shared/i18n.js";
 import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
+import { roomPath, tagsOf } from "../shared/tags.js";
 import { storedToken } from "../shared/token.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
@@ -65,10 +67,10 @@ export function sessionList(client, onConnection, findRights) {
   const cards = new Map();
 
   const filter = segments({
-    label: "Show",
+    label: t("list.show"),
     hideLabel: true,
     value: "",
-    options: [["", "All"], ...Object.entries(STATUSES)],
+    options: [["", t("list.all")], ...Object.entries(STATUSES)],
     onchange: (value) => {
       status = value;
       pages = 1;
@@ -82,11 +84,11 @@ export function sessionList(client, onConnection, findRights) {
   const countText = h("p", { class: "visually-hidden", role: "status" });
   const list = h(
     "ul",
-    { role: "list", class: "sessions", "aria-label": "Sessions", "aria-busy": "true" },
+    { role: "list", class: "sessions", "aria-label": t("list.sessions"), "aria-busy": "true" },
     skeletons(),
   );
   const empty = h("div", { class: "empty", hidden: true });
-  const more = button("Show more", {
+  const more = button(t("list.more"), {
     class: "large",
     hidden: true,
     onclick: () => {
@@ -155,7 +157,7 @@ export function sessionList(client, onConnection, findRights) {
         }
       } catch (error) {
         if (!["STORAGE_UNAVAILABLE", "CIRCUIT_OPEN"].includes(error?.code)) throw error;
-        reason = error.message || "the service has no list of sessions at the moment";
+        reason = error.message || t("list.noList");
       }
       withoutListSince = performance.now();
     }
@@ -228,7 +230,7 @@ export function sessionList(client, onConnection, findRights) {
     failures += 1;
     onConnection("reconnecting");
     if (failures === 1 && cards.size > 0) return; // the next attempt will most likely succeed
-    showMessage("danger", `${errorText(error)} Trying again …`);
+    showMessage("danger", `${errorText(error)} ${t("list.tryingAgain")}`);
     if (cards.size === 0) {
       fill(list);
       list.removeAttribute("aria-busy");
@@ -267,12 +269,12 @@ export function sessionList(client, onConnection, findRights) {
     more.hidden = !hasMore;
     const number = sessions.length;
     if (announcesCount)
-      setText(countText, `${number}${hasMore ? " and more" : ""} ${number === 1 ? "session" : "sessions"}`);
+      setText(countText, t(hasMore ? "list.countAndMore" : "list.count", { count: number }));
     announcesCount = false;
     empty.hidden = sessions.length > 0;
     if (sessions.length === 0) fill(empty, emptyText());
     list.hidden = sessions.length === 0;
-    showMessage("", reason && `Only sessions that were opened in this browser are shown: ${reason}.`);
+    showMessage("", reason && t("list.onlyRecent", { reason }));
     draw();
   }
 
@@ -292,22 +294,22 @@ export function sessionList(client, onConnection, findRights) {
   function emptyText() {
     if (status !== "") {
       return [
-        h("p", { class: "empty-title" }, "No sessions found"),
-        h("p", { class: "muted" }, `No session is “${STATUSES[status]}”.`),
+        h("p", { class: "empty-title" }, t("list.noneFound")),
+        h("p", { class: "muted" }, t("list.noneWithStatus", { status: STATUSES[status] })),
       ];
     }
     if (!rights.always("create")) {
-      return h("p", { class: "empty-title" }, "There is no session for you here");
+      return h("p", { class: "empty-title" }, t("list.noneForYou"));
     }
     return [
-      h("p", { class: "empty-title" }, "No sessions yet"),
-      h("p", { class: "muted" }, "Create one and open it on two devices: both show the same clocks."),
+      h("p", { class: "empty-title" }, t("list.none")),
+      h("p", { class: "muted" }, t("list.noneText")),
       h(
         "div",
         { class: "buttons" },
-        h("a", { class: "button primary large", href: "#new" }, "New session"),
-        h("a", { class: "button large", href: "#new/blitz" }, "Blitz 3+2"),
-        h("a", { class: "button large", href: "#new/quiz" }, "Quiz"),
+        h("a", { class: "button primary large", href: "#new" }, t("form.new")),
+        h("a", { class: "button large", href: "#new/blitz" }, t("list.blitz", { control: "3+2" })),
+        h("a", { class: "button large", href: "#new/quiz" }, t("list.quiz")),
       ),
     ];
   }
@@ -333,6 +335,10 @@ export function sessionList(client, onConnection, findRights) {
 
   return {
     element,
+    /** The tags of the sessions that are shown. */
+    get tags() {
+      return [...new Set([...cards.values()].flatMap((card) => tagsOf(card.state)))].sort();
+    },
     setActive(next) {
       if (active === next) return;
       active = next;
@@ -365,12 +371,14 @@ class Card {
     this.clock = h(
       "p",
       { class: "session-clock digits", role: "timer" },
-      h("span", { "aria-hidden": "true" }, this.main, this.tenths, this.unit),
+      h("span", { "aria-hidden": "true" }, h("bdi", { dir: "ltr" }, this.main, this.tenths), this.unit),
       (this.spoken = h("span", { class: "visually-hidden" })),
     );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
-    this.share = button("Share", {
+    this.tags = h("p", { class: "session-tags", hidden: true });
+    this.shownTags = "";
+    this.share = button(t("word.share"), {
       icon: "share",
       square: true,
       class: "quiet",
@@ -382,7 +390,7 @@ class Card {
       h("div", { class: "session-head" }, h("h2", { class: "session-title" }, this.link), this.pill),
       this.clock,
       this.line,
-      h("div", { class: "session-foot" }, this.label, this.share),
+      h("div", { class: "session-foot" }, h("div", { class: "session-about" }, this.label, this.tags), this.share),
     );
     this.spokenAt = -Infinity;
   }
@@ -391,8 +399,14 @@ class Card {
     this.state = state;
     const title = titleOf(state);
     setText(this.link, title);
-    this.share.setAttribute("aria-label", `Share ${title}`);
+    this.share.setAttribute("aria-label", t("list.shareOne", { title }));
     setText(this.label, clockLabel(state));
+    const tags = tagsOf(state);
+    if (tags.join() !== this.shownTags) {
+      this.shownTags = tags.join();
+      this.tags.hidden = tags.length === 0;
+      fill(this.tags, tags.map((tag) => h("a", { href: roomPath(tag), "aria-label": t("room.tag", { tag }) }, tag)));
+    }
     if (state.status !== this.status) {
       this.status = state.status;
       this.spokenAt = -Infinity;
@@ -417,10 +431,13 @@ class Card {
       this.spokenAt = performance.now();
       setText(
         this.spoken,
-        ms === null
-          ? "no time yet"
-          : `${spokenDuration(ms, { countUp })} ${unit || (countUp ? "passed" : "left")}`,
+        ms === null ? t("list.noTime") : this.#spoken(spokenDuration(ms, { countUp }), countUp, unit),
       );
     }
+  }
+
+  #spoken(time, countUp, unit) {
+    if (unit) return `${time} ${unit}`;
+    return countUp ? t("time.passed", { time }) : t("time.left", { time });
   }
 }

@@ -11,9 +11,11 @@ import {
   setText,
   statusPill,
 } from "../shared/ui.js";
+import { t } from "../shared/i18n.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
+import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
@@ -26,9 +28,9 @@ const STRIP = [
 ].join(", ");
 
 const SOUNDS = {
-  on: ["Turn sound off", "sound"],
-  waiting: ["Tap to turn sound on", "mute"],
-  off: ["Turn sound on", "mute"],
+  on: [t("sound.turnOff"), "sound"],
+  waiting: [t("sound.tap"), "mute"],
+  off: [t("sound.turnOn"), "mute"],
 };
 
 export class Shell {
@@ -49,35 +51,36 @@ export class Shell {
     this.bounds = new Bounds(page, document.getElementById("bounds"));
     this.#buildTop(top);
     this.#buildControls();
+    this.bar = new Bar(controls);
     this.strip = matchMedia(STRIP);
     this.strip.addEventListener("change", () => this.#placeIndicator());
   }
 
   #soundButton() {
     const press = () => this.page.sound.toggle();
-    const control = button("Sound", { icon: "mute", square: true, class: "quiet sound", onclick: press });
+    const control = button(t("sound.sound"), { icon: "mute", square: true, class: "quiet sound", onclick: press });
     control.hidden = !Sound.possible;
     return control;
   }
 
   #menuButton() {
     const open = () => openMenu(this.page);
-    return button("Menu", { icon: "more", square: true, class: "quiet menu-button", onclick: open });
+    return button(t("menu.menu"), { icon: "more", square: true, class: "quiet menu-button", onclick: open });
   }
 
   #buildTop(top) {
     const { page } = this;
     const full = () => page.screen.toggleFull();
-    this.full = button("Full screen", { icon: "full", square: true, class: "quiet", onclick: full });
+    this.full = button(t("screen.full"), { icon: "full", square: true, class: "quiet", onclick: full });
     this.full.hidden = !Screen.possible;
     this.slot = h("span", { class: "connection-slot" }, this.indicator);
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const wide = (element) => h("span", { class: "wide-only" }, element);
-    const views = { class: "segments view-choice", role: "radiogroup", "aria-label": "View" };
+    const views = { class: "segments view-choice", role: "radiogroup", "aria-label": t("session.view") };
     fill(
       top,
       h("header", { class: "bar" }, [
-        h("a", { class: "brand", href: "/", "aria-label": "All sessions", title: "All sessions" }, mark),
+        h("a", { class: "brand", href: "/", "aria-label": t("session.all"), title: t("session.all") }, mark),
         this.heading,
         this.pill,
         h("span", { class: "grow" }),
@@ -97,21 +100,23 @@ export class Shell {
     const main = (label, sign, onclick) =>
       button(label, { icon: sign, class: "primary large main", onclick });
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
-    this.start = main("Start", "play", () => actions.start());
-    this.resume = main("Resume", "play", () => actions.resume());
-    this.next = main("Next", "next", () => actions.next());
-    this.pause = button("Pause", { icon: "pause", class: "large pause", onclick: () => actions.pause() });
+    this.start = main(t("control.start"), "play", () => actions.start());
+    this.resume = main(t("control.resume"), "play", () => actions.resume());
+    this.next = main(t("control.next"), "next", () => page.next());
+    this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
       { class: "button large main", href: "/#new" },
       icon("plus"),
-      h("span", {}, "New session"),
+      h("span", {}, t("form.new")),
     );
-    this.reopen = extra("Reopen", "back", () => actions.reopen());
-    this.time = extra("Time", "clock", () => actions.openTime());
-    this.time.setAttribute("aria-label", "Give or take time");
-    this.share = extra("Share", "share", () => share(page));
+    this.reopen = extra(t("word.reopen"), "back", () => actions.reopen());
+    this.time = extra(t("control.time"), "clock", () => actions.openTime());
+    this.time.setAttribute("aria-label", t("adjust.title"));
+    this.share = extra(t("word.share"), "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
+    /** The buttons of the view that is shown. */
+    this.own = h("span", { class: "own-controls" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
     fill(this.controls, [
@@ -120,12 +125,13 @@ export class Shell {
       this.stripSlot,
       this.start,
       this.resume,
+      this.own,
       this.next,
       this.pause,
       this.newSession,
       this.reopen,
       this.time,
-      extra("History", "history", () => openHistory(page)),
+      extra(t("history.title"), "history", () => openHistory(page)),
       this.share,
       this.soundButtons[1],
     ]);
@@ -154,9 +160,12 @@ export class Shell {
     this.start.hidden = state.status !== "pending" || !may("start");
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
-    this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
-    this.pause.classList.toggle("main", running && this.next.hidden);
+    const own = page.view?.controls ?? [];
+    if (own.some((each, at) => each !== this.own.children[at]) || own.length !== this.own.children.length) fill(this.own, own);
+    this.own.hidden = own.every((each) => each.hidden);
+    this.next.hidden = !running || page.view?.ownsNext === true || !hasNext(state) || viewName === "clock" || !may("switch");
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? (isLap ? t("control.lap") : t("control.next")));
+    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
     this.newSession.hidden = !isOver(state) || !may("create");
     this.reopen.hidden = !isOver(state) || !may("reopen");
     this.time.hidden = !canAdjust(state) || !may("adjust");
@@ -164,6 +173,7 @@ export class Shell {
     this.bounds.draw();
     this.updateSound();
     this.#placeIndicator();
+    this.bar.fit();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
       [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
@@ -184,7 +194,7 @@ export class Shell {
 
   /** @param {boolean} full */
   updateFull(full) {
-    const label = full ? "Leave full screen" : "Full screen";
+    const label = full ? t("screen.leaveFull") : t("screen.full");
     this.full.setAttribute("aria-label", label);
     this.full.title = label;
   }

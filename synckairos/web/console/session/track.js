@@ -1,5 +1,6 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
+import { list, t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 
@@ -18,6 +19,7 @@ const MIN_EVENTS_KEPT = 128;
  * @property {number} ms How long it ran, pauses left out.
  * @property {number} totalMs The running time of the session at its end, pauses left out.
  * @property {"switched" | "expired" | "ended"} how
+ * @property {boolean} unfinished Whether the session's end cut it short: then it is no move of its own.
  * @property {number} version The version of the event that ended it.
  */
 
@@ -64,8 +66,14 @@ export class Track {
     this.active = null;
     this.start = null;
     this.ranMs = null;
+    /** How long the running cycle had run when its clock came to its end. Null where it is not known. */
+    this.ranAtEnd = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
+    /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
+    this.begun = new Map();
+    /** The start that was set before the session started. @type {number | null} */
+    this.scheduledMs = null;
   }
 
   /** Whether the events were loaded. */
@@ -148,6 +156,7 @@ export class Track {
             : payload.event === "cycle.switched"
               ? "switched"
               : "ended",
+        unfinished: isCutShort(payload, this.session.confirmed),
         version: change.version,
       };
       this.cycles.push(ended);
@@ -155,9 +164,14 @@ export class Track {
     if (this.count !== null && payload.cycle_count < this.count) this.#drop(payload.cycle_count);
     const isFresh = ended !== null || FRESH.has(payload.event);
     this.ranMs = payload.status === "paused" ? (isFresh ? 0 : (before.ms ?? this.ranMs)) : null;
+    if (isFresh || payload.event === "session.started") this.ranAtEnd = 0; // a clock may begin at its end
+    else if (payload.event === "participant.expired") this.ranAtEnd = before.ms;
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
+    if (payload.event === "session.reset") this.begun.clear();
+    if (payload.status === "running" && this.active && !this.begun.has(this.active)) this.begun.set(this.active, at);
+    if (payload.status === "pending" && payload.starts_at_ms !== undefined) this.scheduledMs = payload.starts_at_ms;
     this.version = change.version;
     this.lines.push({
       version: change.version,
@@ -173,6 +187,11 @@ export class Track {
   /** Forgets the cycles after this number: they were taken back, or the session was reset. */
   #drop(number) {
     while (this.cycles.length > 0 && this.cycles.at(-1).number > number) this.totalMs -= this.cycles.pop().ms;
+  }
+
+  /** How many cycles of a participant or a group were cut short by an end of the session. */
+  cutShort(id, members = [id]) {
+    return this.cycles.filter((each) => each.unfinished && members.includes(each.participantId)).length;
   }
 
   #cycleLengthAt(at) {
@@ -203,65 +222,65 @@ export class Track {
     const active = payload.active_participant_id;
     switch (payload.event) {
       case "session.created":
-        return "Created";
+        return t("event.created");
       case "session.started":
-        return `Started${payload.reason === "auto" ? " by itself" : ""}, ${name(active)} begins`;
+        return t(payload.reason === "auto" ? "event.startedAuto" : "event.started", { name: name(active) });
       case "cycle.switched":
         return before === active || !before
-          ? `${name(active)} goes on`
-          : `${name(before)} to ${name(active)}`;
+          ? t("event.goesOn", { name: name(active) })
+          : t("event.switched", { from: name(before), to: name(active) });
       case "session.paused":
-        return payload.counted === false ? "Paused, not counted" : "Paused";
+        return payload.counted === false ? t("event.pausedFreely") : t("event.paused");
       case "session.resumed":
-        return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
+        return payload.reason === "auto" ? t("event.resumedAuto") : t("event.resumed");
       case "participant.expired":
-        return (
-          `${this.#nameOfExpired(payload)} ran out of time` +
-          (active && active !== before ? `, ${name(active)} is on` : "")
-        );
+        return active && active !== before
+          ? t("event.ranOutNext", { name: this.#nameOfExpired(payload), next: name(active) })
+          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
       case "session.expired": {
-        if (payload.expired_clock === "total") return "The session's time is over";
+        if (payload.expired_clock === "total") return t("event.timeOver");
         const winner = payload.action_applied?.winner;
-        return `${this.#nameOfExpired(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
+        return winner
+          ? t("event.ranOutWins", { name: this.#nameOfExpired(payload), winner: name(winner) })
+          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
       }
       case "session.completed":
-        if (payload.reason !== "auto") return "Completed";
+        if (payload.reason !== "auto") return t("event.completed");
         return payload.cycle_count >= (this.session.confirmed?.max_cycles ?? Infinity)
-          ? "Completed: that was the last turn"
-          : "Completed: its end has come";
+          ? t("event.completedTurns")
+          : t("event.completedEnd");
       case "session.cancelled":
-        return "Cancelled";
+        return t("event.cancelled");
       case "session.deleted":
-        return "Deleted";
+        return t("event.deleted");
       case "session.recovered":
-        return "Restored after the server had lost it";
+        return t("event.recovered");
       case "session.moved":
-        return "Moves to another server";
+        return t("event.moved");
       case "session.arrived":
-        return "Goes on at another server";
+        return t("event.arrived");
       case "participant.added":
-        return `${name(payload.participants[0]?.participant_id)} joined`;
+        return t("event.joined", { name: name(payload.participants[0]?.participant_id) });
       case "participant.removed":
-        return `${name(payload.removed_participant_id)} left`;
+        return t("event.left", { name: name(payload.removed_participant_id) });
       case "time.adjusted": {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
-        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? "Session" : "Clock";
-        const by = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason ? `: ${payload.adjust_reason}` : "";
-        return `${whose} ${by}${reason}`;
+        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
+        const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
+        const reason = payload.adjust_reason;
+        return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
       }
       case "time.warning":
-        return `${name(active)}: ${warningText(payload.warning_ms)}`;
+        return t("event.warning", { name: name(active), warning: warningText(payload.warning_ms) });
       case "turn.taken_back": {
-        const turns = payload.turns ?? 1;
-        return `${turns === 1 ? "The last turn was" : `${turns} turns were`} taken back, ${name(active)} is on`;
+        return t("event.takenBack", { count: payload.turns ?? 1, name: name(active) });
       }
       case "turn.set":
-        return payload.status === "pending" ? `${name(active)} will begin` : `The turn was given to ${name(active)}`;
+        return t(payload.status === "pending" ? "event.willBegin" : "event.turnSet", { name: name(active) });
       case "session.reopened":
-        return payload.status === "pending" || !active ? "Reopened" : `Reopened, ${name(active)} is on`;
+        return payload.status === "pending" || !active ? t("event.reopened") : t("event.reopenedOn", { name: name(active) });
       case "session.reset":
-        return "Reset: it begins again";
+        return t("event.reset");
       case "session.scheduled":
         return scheduledText(payload);
       default:
@@ -272,6 +291,15 @@ export class Track {
   #nameOfExpired(payload) {
     return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
   }
+}
+
+/**
+ * Whether the end of the session cut the cycle short that ended with it. The last of a given number of turns is
+ * whole, and so is the last lap of a stopwatch.
+ */
+function isCutShort({ event, reason, status, cycle_count: count }, state) {
+  if (status === "running" || status === "paused" || state?.sync_mode === "count_up") return false;
+  return !(event === "session.completed" && reason === "auto" && count >= (state?.max_cycles ?? Infinity));
 }
 
 /**
@@ -289,14 +317,14 @@ function isOfTotal({ payload, server_time_ms: now }, before) {
 
 /** What a warning says. At zero and in overtime it is a bell. */
 function warningText(ms) {
-  if (ms > 0) return `${formatDuration(ms)} left`;
-  return ms === 0 ? "the bell at 0:00" : `the bell, ${formatDuration(-ms)} over`;
+  if (ms > 0) return t("time.left", { time: formatDuration(ms) });
+  return ms === 0 ? t("event.bell", { time: formatClock(0, { tenths: false }) }) : t("event.bellOver", { time: formatDuration(-ms) });
 }
 
 /** The start and the end that a session has from an event on. */
 function scheduledText({ starts_at_ms: start, ends_at_ms: end }) {
   const words = [];
-  if ((start ?? null) !== null) words.push(`starts at ${momentText(start)}`);
-  if ((end ?? null) !== null) words.push(`ends at ${momentText(end)}`);
-  return words.length > 0 ? `By itself: ${words.join(", ")}` : "No start or end by itself any more";
+  if ((start ?? null) !== null) words.push(t("bounds.startsAt", { moment: momentText(start) }));
+  if ((end ?? null) !== null) words.push(t("bounds.endsAt", { moment: momentText(end) }));
+  return words.length > 0 ? t("event.scheduled", { what: list(words, { type: "unit" }) }) : t("event.unscheduled");
 }

@@ -4,9 +4,14 @@ import { button, fill, h, newId, note, setText } from "./dom.js";
 import { openDialog, toast } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
+import { parts, t } from "./i18n.js";
+
+/** How the service is started for other devices. */
+const WITH_TOKENS = "HOST=0.0.0.0 synckairos dev --auth";
+const WITHOUT_TOKENS = "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev";
 
 /** Whether an address means the device itself, so that no other device can open it. */
-function isLoopback(hostname) {
+export function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
 }
@@ -18,7 +23,7 @@ function isLoopback(hostname) {
  * @param {string | null} [message] null: no message, because the caller shows one.
  * @returns {Promise<boolean>} whether it was copied
  */
-export async function copy(text, message = "Copied") {
+export async function copy(text, message = t("word.copied")) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -29,7 +34,7 @@ export async function copy(text, message = "Copied") {
     const done = document.execCommand("copy");
     area.remove();
     if (!done) {
-      toast("The browser does not allow copying: select the link and copy it by hand.", { kind: "error" });
+      toast(t("share.noCopying"), { kind: "error" });
       return false;
     }
   }
@@ -41,11 +46,12 @@ export async function copy(text, message = "Copied") {
  * A link as a QR code, as text, and on a phone with the device's own way of sharing.
  *
  * @param {string} link
- * @param {{needsToken?: boolean}} [options] needsToken: whether the service lets nobody in without one.
+ * @param {{needsToken?: boolean, mayBeBare?: boolean}} [options] needsToken: whether the service lets nobody in
+ *   without one. mayBeBare: whether it may be shown on walls and other sites, because it allows nothing but that
  * @returns {Array}
  */
-export function linkParts(link, { needsToken = false } = {}) {
-  const { hostname } = new URL(link);
+export function linkParts(link, { needsToken = false, mayBeBare = !needsToken } = {}) {
+  const { hostname, pathname, searchParams } = new URL(link);
   const label = newId("link");
   const field = h("input", {
     class: "input",
@@ -56,20 +62,20 @@ export function linkParts(link, { needsToken = false } = {}) {
   });
   const canShare = typeof navigator.share === "function";
   const said = h("span", { class: "visually-hidden", role: "status" });
-  const control = button("Copy", {
+  const control = button(t("word.copy"), {
     icon: "copy",
     class: "primary",
     onclick: async () => {
       if (!(await copy(link, null))) return;
-      setText(said, "Link copied");
-      fill(control, icon("check"), h("span", {}, "Copied"));
+      setText(said, t("share.linkCopied"));
+      fill(control, icon("check"), h("span", {}, t("word.copied")));
       setTimeout(() => {
         setText(said, "");
-        fill(control, icon("copy"), h("span", {}, "Copy"));
+        fill(control, icon("copy"), h("span", {}, t("word.copy")));
       }, 2500);
     },
   });
-  const code = qrPicture(link, "QR code of the link");
+  const code = qrPicture(link, t("share.qr"));
   return [
     isLoopback(hostname) &&
       note(
@@ -77,32 +83,40 @@ export function linkParts(link, { needsToken = false } = {}) {
         h(
           "p",
           {},
-          h("strong", {}, "Other devices cannot open this link: "),
-          `${hostname} is always the device itself.`,
+          h("strong", {}, t("share.loopback")),
+          " ",
+          t("share.loopbackWhy", { name: hostname }),
         ),
         h(
           "p",
           {},
-          "Start the service with ",
-          h("code", {}, needsToken ? "HOST=0.0.0.0 synckairos dev --auth" : "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev"),
-          " and open this page by this machine’s name or address in the network.",
-          !needsToken && " Everyone in that network can then change its sessions.",
+          parts("share.startOpen", {
+            command: h("code", {}, needsToken ? WITH_TOKENS : WITHOUT_TOKENS),
+          }),
+          !needsToken && [" ", t("share.openToAll")],
         ),
       ),
-    h("div", { class: "share-code" }, code ?? note("warn", "No QR code: the link is too long for one.")),
+    h("div", { class: "share-code" }, code ?? note("warn", t("share.noQr"))),
     h(
       "div",
       { class: "field" },
-      h("label", { htmlFor: label }, "Link"),
+      h("label", { htmlFor: label }, t("word.link")),
       h("div", { class: "share-link" }, field, control),
       said,
     ),
     canShare &&
-      button("Share…", {
+      button(t("share.native"), {
         icon: "share",
         onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
       }),
+    mayBeBare && pathname.startsWith("/s/") && !searchParams.has("as") && button(t("elsewhere.way"), { icon: "full", onclick: () => showElsewhere(link) }),
   ];
+}
+
+/** Opens the dialog for walls, OBS and other sites, which few pages need. */
+async function showElsewhere(link) {
+  const { elsewhereDialog } = await import("./elsewhere.js");
+  await elsewhereDialog(link, { copy });
 }
 
 /**
@@ -111,6 +125,6 @@ export function linkParts(link, { needsToken = false } = {}) {
  * @param {string} [url] An address of this service; default: the page's own.
  * @param {{title?: string}} [options]
  */
-export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
+export function shareDialog(url = location.href, { title = t("share.page") } = {}) {
   openDialog({ title, body: linkParts(new URL(url, location.href).href) });
 }

@@ -1,20 +1,22 @@
 // The parts that both pages are made of, in one place, and the button that switches the colours.
 
 import { button, fill } from "./dom.js";
+import { t } from "./i18n.js";
 import { icon } from "./icons.js";
 
 export { connectionIndicator } from "./connection.js";
 export { errorText, openDialog, toast } from "./dialogs.js";
 export { button, fill, flat, h, newId, note, setText, statusPill } from "./dom.js";
 export { icon } from "./icons.js";
+export { languageChoice } from "./language.js";
 export { linksDialog } from "./links.js";
 export { copy, shareDialog } from "./share.js";
 export { askForToken, createClient, tokenCard } from "./signin.js";
 
 const SCHEMES = {
-  "": ["Colours: as the system", "contrast"],
-  light: ["Colours: light", "sun"],
-  dark: ["Colours: dark", "moon"],
+  "": [t("colours.system"), "contrast"],
+  light: [t("colours.light"), "sun"],
+  dark: [t("colours.dark"), "moon"],
 };
 
 /**
@@ -22,7 +24,7 @@ const SCHEMES = {
  * local storage, where scheme.js reads it before the page is painted.
  */
 export function schemeSwitch() {
-  const control = button("Colours", {
+  const control = button(t("colours.colours"), {
     square: true,
     class: "quiet",
     onclick: () => {
