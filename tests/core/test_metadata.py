@@ -15,7 +15,9 @@ TITLE = {"title": "Club night", "names": {P[0]: "Anna", P[1]: "Ben"}}
 
 def game_of(core: Driver, metadata: Any = None, **config: Any) -> Game:
     """A game of two with 60 s each."""
-    return Game(core, players(60_000, 60_000, **({} if metadata is None else {"metadata": metadata}), **config))
+    return Game(
+        core, players(60_000, 60_000, **({} if metadata is None else {"metadata": metadata}), **config)
+    )
 
 
 def patch(game: Game, value: Any, *options: str | int, at: int | None = None) -> Json:
@@ -58,7 +60,11 @@ def refused(game: Game, value: Any, *options: str | int) -> list[tuple[str, str]
         ("{}", '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'),
         # What cjson would lose.
         ('{"a":{}}', '{"b":[],"c":{},"d":[null,{"e":null}]}', '{"a":{},"b":[],"c":{},"d":[null,{"e":null}]}'),
-        ('{"a":9007199254740991}', '{"b":1.0,"c":1e2,"d":-0}', '{"a":9007199254740991,"b":1.0,"c":1e2,"d":-0}'),
+        (
+            '{"a":9007199254740991}',
+            '{"b":1.0,"c":1e2,"d":-0}',
+            '{"a":9007199254740991,"b":1.0,"c":1e2,"d":-0}',
+        ),
         ('{"a":{"b":[]},"c":[{}]}', '{"a":{"d":null,"e":{}}}', '{"a":{"b":[],"e":{}},"c":[{}]}'),
         # Space is left out, but for that in strings; brackets in strings are text.
         ('{"a":"} ]","b":2}', ' { "c" : [ 1 , "{ \\" }" ] } ', '{"a":"} ]","b":2,"c":[1,"{ \\" }"]}'),
@@ -149,8 +155,10 @@ def test_an_empty_object_is_a_change_where_none_was(core: Driver) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["[]", "1", '"a"', "null", "", "{", '{"a":1}}', '{"a":01}', '{"a":NaN}', '{"a":"\\ud800"}', '{"a":"\n"}']
-    + ['{"a":' * 65 + "1" + "}" * 65, '{"a":' + "[" * 64 + "]" * 64 + "}"],
+    [
+        *("[]", "1", '"a"', "null", "", "{", '{"a":1}}', '{"a":01}', '{"a":NaN}', '{"a":"\\ud800"}'),
+        *('{"a":"\n"}', '{"a":' * 65 + "1" + "}" * 65, '{"a":' + "[" * 64 + "]" * 64 + "}"),
+    ],
 )
 def test_a_patch_has_to_be_an_object(core: Driver, value: str) -> None:
     game = game_of(core, TITLE)
@@ -291,7 +299,11 @@ def test_it_does_not_keep_a_turn_from_being_taken_back_and_stays(core: Driver) -
     game.do("switch", at=3000)
     patch(game, {"y": 1}, at=4000)
     taken = game.do("takeback", "TURNS", 2, at=5000)["payload"]
-    assert (taken["event"], taken["active_participant_id"], taken["cycle_count"]) == ("turn.taken_back", P[0], 0)
+    assert (taken["event"], taken["active_participant_id"], taken["cycle_count"]) == (
+        "turn.taken_back",
+        P[0],
+        0,
+    )
     assert {"x", "y"} <= game.state()["metadata"].keys()
 
 

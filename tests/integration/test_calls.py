@@ -62,7 +62,11 @@ async def test_metadata_is_changed_though_an_expiry_has_to_come_first(sessions: 
     change = await sessions.patch_metadata(session_id, b'{"message":"one minute"}', options)
     assert change is not None
     payload = json.loads(change.payload)
-    assert (payload["event"], change.version, payload["active_participant_id"]) == ("metadata.changed", 4, P[1])
+    assert (payload["event"], change.version, payload["active_participant_id"]) == (
+        "metadata.changed",
+        4,
+        P[1],
+    )
     assert payload["metadata"] == {"message": "one minute"}
     again = await sessions.patch_metadata(session_id, b'{"message":"one minute"}', options)
     assert again is not None
