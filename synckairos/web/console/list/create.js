@@ -8,7 +8,10 @@ import { participantsPart } from "./participants.js";
 import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
+import { splitsPart } from "./splits.js";
 import { settingsPart } from "./settings.js";
+import { wordingOf } from "./wording.js";
+import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
@@ -51,6 +54,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
+  const wording = () => wordingOf(preset?.name ?? null, mode);
+
   // Errors that belong to no field, shown above the button.
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
@@ -58,17 +63,25 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
   });
+  const room = textField({
+    label: t("room.field"),
+    hint: t("room.fieldHint"),
+    attributes: { maxlength: "64" },
+  });
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
     defaultNames(preset?.name ?? null, mode),
+    wording,
   );
   const time = timePart(given, {
+    wording,
     changed: () => {
       participants.show();
       show();
     },
   });
-  const more = settingsPart(given, participants);
+  const more = settingsPart(given, participants, wording);
+  const splits = preset?.name === "speedrun" ? splitsPart() : null;
   /** What an exam has beside: extra time for some. */
   const exam = preset?.name === "exam" ? examPart({ totalMs: () => time.totalMs }) : null;
 
@@ -110,6 +123,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     t("form.byHttp"),
     t("form.byHttpHint"),
     request,
+    preset?.use && [h("p", { class: "hint" }, t("form.hasButton")), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
     h(
       "div",
       { class: "buttons" },
@@ -130,7 +144,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section(t("form.who"), title.element, participants.element),
+    section(t("form.who"), title.element, participants.element, splits?.element, room.element),
     exam && section(t("examForm.heading"), exam.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
@@ -175,6 +189,12 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    splits?.addToMetadata(metadata);
+    if (room.text) {
+      const tag = tagFrom(room.text);
+      if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
+      metadata.tags = [tag];
+    }
     if (Object.keys(names).length > 0) metadata.names = names;
     exam?.addTo(own, metadata);
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
@@ -207,7 +227,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...(exam?.fields ?? []), ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), ...(exam?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);
@@ -284,6 +304,9 @@ function disclosure(heading, hint, ...children) {
     h("div", { class: "stack" }, ...children),
   );
 }
+
+/** The call that a preset's use is, as a backend sends it. */
+const requestOf = ({ method, path, body }) => `${method} ${path}\n${JSON.stringify(body, null, 2)}`;
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 

@@ -1,8 +1,9 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
+import { faceItems } from "./looks.js";
 import { screenItems } from "./overlay.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
 import { openHistory } from "./history.js";
@@ -76,7 +77,7 @@ export function openMenu(page) {
   const [soundLabel, soundSign] =
     sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && !page.view.ownsNext && actions.may("switch") && item(t("menu.next"), "next", () => actions.next()),
+    state.status === "running" && hasNext(state) && !page.view?.ownsNext && actions.may("switch") && item(page.view?.nextLabel ?? t("menu.next"), "next", () => page.next()),
     canAdjust(state) && actions.may("adjust") && item(t("adjust.title"), "clock", () => actions.openTime()),
     actions.mayPauseFreely && item(t("menu.pauseFreely"), "pause", () => actions.pauseFreely()),
     canTakeBack(state) && actions.may("takeback") && item(t("menu.takeBack"), "undo", () => actions.openTakeBack()),
@@ -89,6 +90,7 @@ export function openMenu(page) {
     !rights.needsToken && state.participants.length > 1 && item(t("playerLink.title"), "person", () => openPlayerLinks(page)),
     ...screenItems(page).map((each) => item(...each)),
     page.as && !rights.player && item(t("menu.unbind"), "people", () => page.unbind()),
+    ...faceItems(page).map(([label, sign, work]) => item(label, sign, work)),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&
       item(screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()),
@@ -113,6 +115,7 @@ export function openMenu(page) {
         h("div", { class: "segments" }, views),
       ]),
       h("div", { class: "menu" }, items),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("language.language")), languageChoice()),
       h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });

@@ -78,7 +78,7 @@ export async function linksDialog(client, state, { view = "", screen = false } =
     fill(
       made,
       heading,
-      linkParts(address.href, { needsToken: true }),
+      linkParts(address.href, { needsToken: true, mayBeBare: link.role === "viewer" }),
       h(
         "p",
         { class: "hint" },
