@@ -147,6 +147,7 @@ export class ExamView {
       this.rows = rows.map((row) => new RowView(row));
       fill(this.body, this.rows.map(({ element }) => element));
       this.element.style.setProperty("--rows", String(rows.length));
+      this.element.dataset.rows = String(rows.length);
       this.element.style.setProperty("--label", String(Math.max(...rows.map((row) => labelOf(row).length))));
     }
     this.element.dataset.status = state.status;
