@@ -170,6 +170,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    Object.assign(metadata, more.faces);
     if (Object.keys(names).length > 0) metadata.names = names;
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
