@@ -144,13 +144,20 @@ class SyncKairos:
         return await self._service.state(f"/v1/sessions/{part(session_id)}")
 
     async def list(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Page:
         """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before.
 
+        tag: only sessions that have it in `metadata["tags"]`
+
         The audit store has the list. Raises StorageUnavailable when the service has no audit store.
         """
-        params = {"status": status, "limit": limit, "cursor": cursor}
+        params = {"status": status, "tag": tag, "limit": limit, "cursor": cursor}
         return _converted(await self.request("GET", "/v1/sessions", params=params), Page)
 
     async def presets(self) -> builtins.list[dict[str, Any]]:

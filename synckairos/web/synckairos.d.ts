@@ -311,7 +311,7 @@ export type ErrorCode =
   | "STORAGE_UNAVAILABLE" | "CIRCUIT_OPEN" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "SESSION_MOVING"
   | "SESSION_MOVED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
-  | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
+  | "CLOCK_SKEW_REFUSED" | "NO_URL" | "NO_WEBSOCKET";
 
 /** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
@@ -567,7 +567,14 @@ export class SyncKairos {
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
-  list(query?: { status?: Status | null; limit?: number | null; cursor?: string | null }):
+  /** `tag`: only sessions that have it in `metadata.tags`. `participants`: whether the states have theirs. */
+  list(query?: {
+    status?: Status | null;
+    tag?: string | null;
+    participants?: boolean | null;
+    limit?: number | null;
+    cursor?: string | null;
+  }):
     Promise<{ sessions: Partial<State>[]; next_cursor: string | null }>;
   presets(): Promise<Preset[]>;
   /** Calls the HTTP API. The answer's `data`, else its whole body; null where there is no body. */

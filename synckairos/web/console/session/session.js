@@ -17,9 +17,10 @@ import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
 import { givenLights, lightsOf } from "../shared/lights.js";
 import { openHelp } from "./menu.js";
+import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
-import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
+import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
@@ -28,21 +29,28 @@ import * as states from "./states.js";
 import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
+import { AgendaView } from "./views/agenda.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { SpeedrunView } from "./views/speedrun.js";
+import { ExamView } from "./views/exam.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
  * `updatePeople()` after participants joined or left, `frame()` to draw the running clocks, `key()` for the
- * space bar, and maybe `close()`.
+ * space bar, and maybe `close()`, `controls` (its own buttons among the page's) and `ownsNext` (whether one of
+ * them takes the place of “Next”).
  */
 const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  speedrun: SpeedrunView,
+  exam: ExamView,
+  agenda: AgendaView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -71,7 +79,10 @@ export class Page {
     this.countsInAddress = readCounts(query.get("counts"));
     /** Whether the user wants the parts of the game clock turned to the players; null: as usual. */
     this.aroundInAddress = { 0: false, 1: true }[query.get("around")] ?? null;
+    /** Whether this page only shows: a wall, or the screen of whoever speaks. */
+    this.isScreen = query.has("screen");
     this.app = $("app");
+    this.app.dataset.screen = String(this.isScreen);
     this.state = null;
     /** @type {People | null} */
     this.people = null;
@@ -103,6 +114,7 @@ export class Page {
     this.staleMs = null;
     /** The token that the client asked for last. @type {string | null} */
     this.sentToken = null;
+    this.overlay = new Overlay(this, this.app);
     this.actions = new Actions(this);
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
@@ -119,12 +131,23 @@ export class Page {
     this.#listen();
   }
 
+  /** Ends the running turn. A view may know better what that means. */
+  next() {
+    if (this.view?.ownsNext) return this.view.goOn();
+    return this.view?.next ? this.view.next() : this.actions.next();
+  }
+
   // For the views
 
   /** The clock of an owner now. owner: null for the running clock. */
   clock(owner) {
     const clock = this.session.clock(owner ?? undefined);
     return clock?.kind === "none" ? { ...clock, elapsedMs: this.session.elapsed(owner) } : clock;
+  }
+
+  /** Whether this page is of somebody who leads the session, and not one of its screens. */
+  get leads() {
+    return !this.isScreen && this.state !== null && this.rights.now("metadata", this.state);
   }
 
   /** The entry of a participant or group in the state. */
@@ -310,7 +333,7 @@ export class Page {
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
     // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
-      const control = event.target.closest("#top .button, #controls .button");
+      const control = event.target.closest("#top .button, #controls .button, .run-buttons .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
     });
   }
@@ -318,8 +341,10 @@ export class Page {
   #onState(state, change) {
     if (!state || this.ended) return;
     const haveRightsChanged = this.#findRights();
-    const havePeopleChanged = !hasSamePeople(this.state, state);
     const before = this.state;
+    // Names, titles and views stand in the metadata.
+    const havePeopleChanged =
+      !hasSamePeople(this.state, state) || !isSameMetadata(this.state.metadata, state.metadata);
     this.state = state;
     if (before && isOver(state) !== isOver(before)) {
       this.ending = isOver(state) ? (change?.payload ?? null) : null;
@@ -344,6 +369,7 @@ export class Page {
       else this.view.update();
       this.shell.update();
     }
+    this.overlay.update();
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
@@ -511,7 +537,7 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
+    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
   }
 
@@ -543,6 +569,7 @@ export class Page {
     this.#bind();
     this.view.updatePeople();
     this.shell.update();
+    this.overlay.update();
   }
 
   /**
@@ -610,6 +637,7 @@ export class Page {
     const { key, target } = event;
     if (!this.state || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog:modal")) return;
+    if (this.isScreen && key.toLowerCase() !== "f") return; // a screen has nothing to press
     if (target.closest?.("input:not([type=radio]), select, textarea")) return;
     if (key === " ") {
       // The space bar presses a focused button. On a checked radio button it would do nothing, so there it is
@@ -627,7 +655,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
@@ -641,6 +669,9 @@ export class Page {
     4: () => this.showView("stopwatch"),
   };
 }
+
+/** Whether two states have the same metadata, which only few changes touch. */
+const isSameMetadata = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 const id = location.pathname.split("/").pop().toLowerCase();
 if (UUID.test(id)) {

@@ -102,7 +102,7 @@ export class Shell {
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
     this.start = main(t("control.start"), "play", () => actions.start());
     this.resume = main(t("control.resume"), "play", () => actions.resume());
-    this.next = main(t("control.next"), "next", () => actions.next());
+    this.next = main(t("control.next"), "next", () => page.next());
     this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
@@ -115,6 +115,8 @@ export class Shell {
     this.time.setAttribute("aria-label", t("adjust.title"));
     this.share = extra(t("word.share"), "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
+    /** The buttons of the view that is shown. */
+    this.own = h("span", { class: "own-controls" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
     fill(this.controls, [
@@ -123,6 +125,7 @@ export class Shell {
       this.stripSlot,
       this.start,
       this.resume,
+      this.own,
       this.next,
       this.pause,
       this.newSession,
@@ -157,9 +160,12 @@ export class Shell {
     this.start.hidden = state.status !== "pending" || !may("start");
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
-    this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), isLap ? t("control.lap") : t("control.next"));
-    this.pause.classList.toggle("main", running && this.next.hidden);
+    const own = page.view?.controls ?? [];
+    if (own.some((each, at) => each !== this.own.children[at]) || own.length !== this.own.children.length) fill(this.own, own);
+    this.own.hidden = own.every((each) => each.hidden);
+    this.next.hidden = !running || page.view?.ownsNext === true || !hasNext(state) || viewName === "clock" || !may("switch");
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? (isLap ? t("control.lap") : t("control.next")));
+    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
     this.newSession.hidden = !isOver(state) || !may("create");
     this.reopen.hidden = !isOver(state) || !may("reopen");
     this.time.hidden = !canAdjust(state) || !may("adjust");

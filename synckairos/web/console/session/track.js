@@ -70,6 +70,10 @@ export class Track {
     this.ranAtEnd = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
+    /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
+    this.begun = new Map();
+    /** The start that was set before the session started. @type {number | null} */
+    this.scheduledMs = null;
   }
 
   /** Whether the events were loaded. */
@@ -165,6 +169,9 @@ export class Track {
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
+    if (payload.event === "session.reset") this.begun.clear();
+    if (payload.status === "running" && this.active && !this.begun.has(this.active)) this.begun.set(this.active, at);
+    if (payload.status === "pending" && payload.starts_at_ms !== undefined) this.scheduledMs = payload.starts_at_ms;
     this.version = change.version;
     this.lines.push({
       version: change.version,

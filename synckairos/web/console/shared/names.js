@@ -10,6 +10,9 @@ export const VIEWS = Object.freeze({
   countdown: t("view.countdown"),
   board: t("view.board"),
   stopwatch: t("view.stopwatch"),
+  speedrun: t("view.speedrun"),
+  exam: t("exam.view"),
+  agenda: t("agenda.view"),
 });
 
 /** The names of a session's statuses. */
