@@ -13,6 +13,7 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
+import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 
@@ -577,7 +578,7 @@ export class Actions {
         h("dt", {}, t("person.used")),
         h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
       ],
-      [h("dt", {}, t("person.turns")), h("dd", {}, String(entry.cycle_count))],
+      [h("dt", {}, t("person.turns")), h("dd", {}, String(movesOf(page, id) ?? entry.cycle_count))],
     ]);
     const close = (work) => () => {
       opened.close();
