@@ -16,6 +16,7 @@ import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
 import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
+import { vibrate } from "./touch.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
@@ -224,6 +225,7 @@ export class Actions {
     const { session, sound, state } = this.page;
     if (!this.may("switch")) return false;
     sound.play("press");
+    vibrate("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 

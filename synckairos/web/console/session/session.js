@@ -134,7 +134,8 @@ export class Page {
   /** Ends the running turn. A view may know better what that means. */
   next() {
     if (this.view?.ownsNext) return this.view.goOn();
-    return this.view?.next ? this.view.next() : this.actions.next();
+    // In the other views `next` is the line that says who is next.
+    return typeof this.view?.next === "function" ? this.view.next() : this.actions.next();
   }
 
   // For the views
