@@ -9,6 +9,7 @@ import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { waitingText } from "./bounds.js";
+import { EarlySocket, measured } from "./early.js";
 import { openHistory } from "./history.js";
 import { openHelp } from "./menu.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
@@ -89,7 +90,7 @@ export class Page {
       this.sentToken = storedToken();
       return this.sentToken;
     };
-    this.client = createClient({ token, reconnectAttempts: Infinity });
+    this.client = createClient({ token, reconnectAttempts: Infinity, WebSocket: EarlySocket, runtime: { measured } });
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Someone");
     this.#listen();

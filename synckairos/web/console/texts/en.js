@@ -18,4 +18,8 @@ export default {
   // Speedruns: splits
 
   // Delivery: install, offline, addresses that lead nowhere
+  "delivery.missing.title": "Nothing is here",
+  "delivery.missing.heading": "There is nothing at this address",
+  "delivery.missing.text": "It may be incomplete, or what was here is gone.",
+  "delivery.missing.home": "All sessions",
 };
