@@ -162,6 +162,15 @@ class ScheduleBody(Body, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+class MetadataBody(Struct):
+    """What is to change in the metadata: a JSON merge patch (RFC 7396). Null removes a member."""
+
+    metadata: Annotated[
+        dict[str, Any], Meta(description="With it the metadata has at most 100 keys and 10,240 bytes")
+    ]
+    expected_version: Version | None = None
+
+
 class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
     """The time to set a clock to, or to add to it. With `within_ms`, only when less than that is left."""
 
@@ -413,6 +422,9 @@ Notation = Annotated[
 ]
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=200, description="A name for people", examples=["Anna"])]
+
+
 StageKind = Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"]
 ControlKind = Literal[StageKind, "stages", "none"]
 
@@ -482,10 +494,31 @@ class JoinBody(ParticipantConfig):
     expected_version: Version | None = None
 
 
+class NewParticipant(Struct, kw_only=True):
+    """A participant of a new session, by id, by name, or by both."""
+
+    participant_id: Annotated[Uuid | None, Meta(description="Made where there is a name")] = None
+    name: Annotated[Name, Meta(description="Kept as `metadata.names`")] | None = None
+    participant_index: Annotated[int, Meta(ge=0, le=999, description="Place in the rotation")] | None = None
+    group_id: Uuid | None = None
+    group: Annotated[Name, Meta(description="A group by its name, in place of `group_id`")] | None = None
+    total_time_ms: Bank | None = None
+    time_control: TimeControl | Notation | None = None
+
+
 class GroupConfig(Struct):
     """Participants who share one clock."""
 
     group_id: Uuid
+    total_time_ms: Bank | None = None
+    time_control: TimeControl | Notation | None = None
+
+
+class NewGroup(Struct, kw_only=True):
+    """A group of a new session, by id, by name, or by both."""
+
+    group_id: Annotated[Uuid | None, Meta(description="Made where there is a name")] = None
+    name: Annotated[Name, Meta(description="Kept as `metadata.names`")] | None = None
     total_time_ms: Bank | None = None
     time_control: TimeControl | Notation | None = None
 
@@ -511,9 +544,18 @@ class SessionConfig(Struct, kw_only=True):
         | None
     ) = None
     sync_mode: Annotated[SyncMode | None, Meta(description="Required without a preset")] = None
-    participants: Annotated[list[ParticipantConfig], Meta(min_length=1, max_length=1000)]
+    title: Annotated[Name, Meta(description="Kept as `metadata.title`")] | None = None
+    participants: Annotated[
+        list[NewParticipant | Name],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="A text is a participant's name, or an id",
+            examples=[["Anna", "Ben"]],
+        ),
+    ]
     session_id: Uuid | None = None
-    groups: list[GroupConfig] | None = None
+    groups: list[NewGroup | Name] | None = None
     active_participant_id: Uuid | None = None
     total_time_ms: Bank | None = None
     time_per_cycle_ms: CycleTime | None = None
@@ -769,6 +811,10 @@ class ChangeFields(Struct, kw_only=True):
         | msgspec.UnsetType
     ) = msgspec.UNSET
     adjust_reason: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: (
+        Annotated[dict[str, Any], Meta(description="In `metadata.changed`: all of it, as it is now")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     suspicious: str | msgspec.UnsetType = msgspec.UNSET
     moved_to: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -815,6 +861,12 @@ class ChangeDocument(Struct):
 
 class AdjustDocument(Struct):
     """A change, or null when at least `within_ms` was left."""
+
+    data: ChangeReply | None
+
+
+class MetadataDocument(Struct):
+    """A change, or null when the metadata was so already."""
 
     data: ChangeReply | None
 

@@ -145,7 +145,7 @@ export interface ChangePayload {
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
     | "session.deleted" | "session.recovered" | "session.moved" | "session.arrived" | "participant.added" | "participant.removed"
     | "time.adjusted" | "time.warning" | "turn.taken_back" | "turn.set" | "session.reopened" | "session.reset"
-    | "session.scheduled";
+    | "session.scheduled" | "metadata.changed";
   readonly reason: string;
   readonly status?: Status;
   readonly active_participant_id?: string | null;
@@ -182,6 +182,8 @@ export interface ChangePayload {
   /** In "session.reset", where the session owns the clock: what it has from now on. */
   readonly total_time_ms?: number;
   readonly max_time_ms?: number | null;
+  /** In "metadata.changed": all of it, as it is now. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** In "turn.taken_back": how many turns. */
   readonly turns?: number;
 }
@@ -191,8 +193,10 @@ export interface Config {
   preset?: string;
   session_id?: string;
   sync_mode?: SyncMode;
-  participants: NewParticipant[];
-  groups?: { group_id: string; total_time_ms?: number; time_control?: TimeControl | string }[];
+  title?: string;
+  /** A text is a name, for which the service makes an id, or an id. */
+  participants: (NewParticipant | string)[];
+  groups?: (NewGroup | string)[];
   active_participant_id?: string;
   total_time_ms?: number;
   time_per_cycle_ms?: number;
@@ -223,10 +227,22 @@ export interface Preset {
   [more: string]: unknown;
 }
 
+/** A participant by id, by name, or by both. */
 export interface NewParticipant {
-  participant_id: string;
+  participant_id?: string;
+  name?: string;
   participant_index?: number;
   group_id?: string;
+  /** A group by its name, in place of `group_id`. */
+  group?: string;
+  total_time_ms?: number;
+  time_control?: TimeControl | string;
+}
+
+/** A group by id, by name, or by both. */
+export interface NewGroup {
+  group_id?: string;
+  name?: string;
   total_time_ms?: number;
   time_control?: TimeControl | string;
 }
@@ -362,11 +378,16 @@ export interface Calls {
   reset(options?: CallOptions): Promise<Changed>;
   /** When the session starts and ends by itself. */
   schedule(options: ScheduleOptions): Promise<Changed>;
+  /**
+   * Changes the metadata by a JSON merge patch (RFC 7396), in any status: objects are merged, null removes a
+   * member, everything else replaces it. Null when that changes nothing.
+   */
+  patchMetadata(patch: Readonly<Record<string, unknown>>, options?: CallOptions): Promise<Changed | null>;
   /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
   add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
   /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
   set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  join(participant: NewParticipant, options?: CallOptions): Promise<Changed>;
+  join(participant: Omit<NewParticipant, "name" | "group"> & { participant_id: string }, options?: CallOptions): Promise<Changed>;
   leave(participantId: string, options?: CallOptions): Promise<Changed>;
   delete(options?: CallOptions): Promise<unknown>;
   /** The events after a version, at most 500. */

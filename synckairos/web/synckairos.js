@@ -559,6 +559,9 @@ export function merge(state, event) {
   if (payload.event === "participant.added") {
     next.participants.sort(inRotation);
   }
+  if (payload.metadata !== undefined) {
+    next.metadata = payload.metadata;
+  }
   if (payload.event === "session.started") {
     next.session_started_at = payload.cycle_started_at;
   } else if (payload.event === "session.reset") {
@@ -1644,6 +1647,9 @@ class Calls {
     return this.#call("PATCH", "/schedule", { starts_at_ms: startsAt, ends_at_ms: endsAt }, options);
   }
 
+  /** Changes the metadata by a JSON merge patch: null removes a member. Null when that changes nothing. */
+  patchMetadata(patch, options) { return this.#call("PATCH", "/metadata", { metadata: patch }, options); }
+
   add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
 
   set(owner, ms, options) { return this.#adjust(owner, { total_time_ms: ms }, options); }
@@ -2657,7 +2663,15 @@ export class SyncKairos {
   find(id) { return this.#sessions.get(normalizeId(id)) ?? null; }
 
   /** Creates a session from a config and returns its state. */
-  create(config) { return this.request("POST", "/v1/sessions", config); }
+  async create(config) {
+    try {
+      return await this.request("POST", "/v1/sessions", config);
+    } catch (error) {
+      // Whoever reads the stack of an error that nobody handled sees where the text went wrong.
+      if (error instanceof SyncKairosError) error.stack = [error.stack, ...error.carets(config)].join("\n\n");
+      throw error;
+    }
+  }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
   list({ status = null, limit = null, cursor = null } = {}) {

@@ -16,6 +16,7 @@ from synckairos.api.delivery.site import MODULES, UUID, File, site
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.api.routes import docs
 from synckairos.auth import access
 from synckairos.auth.access import Action
 
@@ -150,5 +151,6 @@ PAGES: tuple[Route, ...] = (
         )
         for name in MODULES
     ),
+    *docs.FILES,
 )
 """The routes for browsers. They are not part of the API that OpenAPI describes."""

@@ -1,6 +1,7 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
 import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
@@ -48,13 +49,13 @@ function openPlayerLinks({ people }) {
     opened.close();
     const url = new URL(location.href);
     url.searchParams.set("as", person.id);
-    shareDialog(url.href, { title: `Clock of ${person.name}` });
+    shareDialog(url.href, { title: t("playerLink.clockOf", { name: person.name }) });
   };
   const choices = people.participants.map((each) => button(each.name, { onclick: () => link(each) }));
   const opened = openDialog({
-    title: "Link for one player",
+    title: t("playerLink.title"),
     body: [
-      h("p", {}, "On a device that opens this link, only this player’s own clock can be pressed."),
+      h("p", {}, t("playerLink.text")),
       h("div", { class: "choices scroll" }, choices),
     ],
   });
@@ -71,33 +72,33 @@ export function openMenu(page) {
   const item = (label, sign, work, more = "") =>
     button(label, { icon: sign, class: `quiet item ${more}`, onclick: close(work) });
   const [soundLabel, soundSign] =
-    sound.state === "on" ? ["Turn sound off", "mute"] : ["Turn sound on", "sound"];
+    sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && actions.may("switch") && item("Next turn", "next", () => actions.next()),
-    canAdjust(state) && actions.may("adjust") && item("Give or take time", "clock", () => actions.openTime()),
-    actions.mayPauseFreely && item("Pause without counting it", "pause", () => actions.pauseFreely()),
-    canTakeBack(state) && actions.may("takeback") && item("Take back turns …", "undo", () => actions.openTakeBack()),
+    state.status === "running" && hasNext(state) && actions.may("switch") && item(t("menu.next"), "next", () => actions.next()),
+    canAdjust(state) && actions.may("adjust") && item(t("adjust.title"), "clock", () => actions.openTime()),
+    actions.mayPauseFreely && item(t("menu.pauseFreely"), "pause", () => actions.pauseFreely()),
+    canTakeBack(state) && actions.may("takeback") && item(t("menu.takeBack"), "undo", () => actions.openTakeBack()),
     canSetTurn(state) &&
       actions.may("turn") &&
-      item(state.status === "pending" ? "Who begins …" : "Whose turn it is …", "swap", () => actions.openTurn()),
-    !over && actions.may("schedule") && item("Start and end …", "calendar", () => openSchedule(page)),
-    item("History", "history", () => openHistory(page)),
-    rights.mayShare && item("Share this session", "share", () => share(page)),
-    !rights.needsToken && state.participants.length > 1 && item("Link for one player", "person", () => openPlayerLinks(page)),
-    page.as && !rights.player && item("Let this device press all clocks", "people", () => page.unbind()),
+      item(state.status === "pending" ? t("menu.whoBegins") : t("menu.whoseTurn"), "swap", () => actions.openTurn()),
+    !over && actions.may("schedule") && item(t("menu.schedule"), "calendar", () => openSchedule(page)),
+    item(t("history.title"), "history", () => openHistory(page)),
+    rights.mayShare && item(t("share.session"), "share", () => share(page)),
+    !rights.needsToken && state.participants.length > 1 && item(t("playerLink.title"), "person", () => openPlayerLinks(page)),
+    page.as && !rights.player && item(t("menu.unbind"), "people", () => page.unbind()),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&
-      item(screen.full ? "Leave full screen" : "Full screen", "full", () => screen.toggleFull()),
-    item("Keys and help", "info", () => openHelp(page)),
-    h("a", { class: "button quiet item", href: "/" }, icon("back"), h("span", {}, "All sessions")),
+      item(screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()),
+    item(t("help.title"), "info", () => openHelp(page)),
+    h("a", { class: "button quiet item", href: "/" }, icon("back"), h("span", {}, t("session.all"))),
     ["complete", "cancel"].some((each) => !over && actions.may(each)) ||
     ["reopen", "reset"].some((each) => actions.may(each))
       ? h("hr")
       : null,
-    over && actions.may("reopen") && item("Reopen the session …", "back", () => actions.reopen()),
-    actions.may("reset") && item("Reset the session …", "reset", () => actions.reset(), "danger"),
-    !over && actions.may("complete") && item("Complete the session …", "check", () => actions.complete()),
-    !over && actions.may("cancel") && item("Cancel the session …", "cross", () => actions.cancel(), "danger"),
+    over && actions.may("reopen") && item(t("menu.reopen"), "back", () => actions.reopen()),
+    actions.may("reset") && item(t("menu.reset"), "reset", () => actions.reset(), "danger"),
+    !over && actions.may("complete") && item(t("menu.complete"), "check", () => actions.complete()),
+    !over && actions.may("cancel") && item(t("menu.cancel"), "cross", () => actions.cancel(), "danger"),
   ];
   const views = viewChoices(page, "menu-view", () => opened.close());
   const opened = openDialog({
@@ -105,29 +106,29 @@ export function openMenu(page) {
     class: "menu-dialog",
     body: [
       h("fieldset", { class: "menu-views" }, [
-        h("legend", { class: "visually-hidden" }, "View"),
+        h("legend", { class: "visually-hidden" }, t("session.view")),
         h("div", { class: "segments" }, views),
       ]),
       h("div", { class: "menu" }, items),
-      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, "Light or dark"), schemeSwitch()),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });
 }
 
 /** Keys, what they do, and the actions of which one has to be allowed. */
 const KEYS = [
-  ["Space", "Start the session", ["start"]],
-  ["Space", "End the turn", ["switch"]],
-  ["P", "Pause or resume", ["pause"]],
-  ["N", "Next, or a lap", ["switch"]],
-  ["T", "Give or take time", ["adjust"]],
-  ["U", "Take back turns", ["takeback"]],
-  ["S", "Start and end", ["schedule"]],
-  ["H", "History"],
-  ["1 2 3 4", Object.values(VIEWS).join(", ").toLowerCase()],
-  ["F", "Full screen"],
-  ["M", "Sound on or off"],
-  ["?", "This help"],
+  [t("key.space"), t("help.start"), ["start"]],
+  [t("key.space"), t("help.endTurn"), ["switch"]],
+  ["P", t("help.pause"), ["pause"]],
+  ["N", t("help.next"), ["switch"]],
+  ["T", t("adjust.title"), ["adjust"]],
+  ["U", t("takeback.title"), ["takeback"]],
+  ["S", t("schedule.title"), ["schedule"]],
+  ["H", t("history.title")],
+  ["1 2 3 4", list(Object.values(VIEWS), { type: "unit" })],
+  ["F", t("screen.full")],
+  ["M", t("help.sound")],
+  ["?", t("help.help")],
 ];
 
 /**
@@ -141,12 +142,10 @@ export function openHelp({ rights }) {
     const caps = keys.split(" ").map((key) => h("kbd", {}, key));
     return [h("dt", {}, caps), h("dd", {}, text)];
   };
-  const press = rights.ever("switch") ? "On the game clock, press the half that runs. " : "";
-  const hint =
-    `${press}All devices show the same time, even if their own clocks are wrong. ` +
-    "The number after ± says how far the shown time may be off.";
+  const hints = [t("help.sameTime"), t("help.uncertainty")];
+  if (rights.ever("switch")) hints.unshift(t("help.press"));
   openDialog({
-    title: "Keys and help",
-    body: [h("dl", { class: "keys" }, KEYS.filter(works).map(row)), h("p", { class: "hint" }, hint)],
+    title: t("help.title"),
+    body: [h("dl", { class: "keys" }, KEYS.filter(works).map(row)), h("p", { class: "hint" }, hints.join(" "))],
   });
 }
