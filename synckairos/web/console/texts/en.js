@@ -670,7 +670,10 @@ export default {
   // Speedruns: splits
 
   // Delivery: install, offline, addresses that lead nowhere
-  "delivery.missing.title": "Nothing is here",
+  "delivery.offline": "Offline.",
+  "delivery.away": "The service does not answer.",
+  "delivery.last": "This is how it was {ago}. The clocks stand here until the connection is back.",
+  "delivery.missing.title": "Nothing is here – SyncKairos",
   "delivery.missing.heading": "There is nothing at this address",
   "delivery.missing.text": "It may be incomplete, or what was here is gone.",
   "delivery.missing.home": "All sessions",
