@@ -52,6 +52,8 @@ class SlowLine:
     def __init__(self, target: int, *, handshake: bool) -> None:
         self._target = target
         self._handshake = handshake
+        self.round_trip_s = ROUND_TRIP_S
+        self.bytes_per_s = float(BYTES_PER_S)
         self._free_at = {"up": 0.0, "down": 0.0}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -76,7 +78,7 @@ class SlowLine:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        open_at = monotonic() + (ROUND_TRIP_S if self._handshake else 0)
+        open_at = monotonic() + (self.round_trip_s if self._handshake else 0)
         with suppress(OSError, asyncio.CancelledError):
             there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
             ways = [
@@ -99,10 +101,10 @@ class SlowLine:
         deliver = asyncio.create_task(self._deliver(waiting, writer))
         try:
             while data := await reader.read(CHUNK):
-                free_at = max(self._free_at[way], open_at, monotonic()) + len(data) / BYTES_PER_S
+                free_at = max(self._free_at[way], open_at, monotonic()) + len(data) / self.bytes_per_s
                 self._free_at[way] = free_at
                 self.received += len(data) if way == "down" else 0
-                waiting.put_nowait((free_at + ROUND_TRIP_S / 2, data))
+                waiting.put_nowait((free_at + self.round_trip_s / 2, data))
                 await asyncio.sleep(max(0, free_at - monotonic()))  # the line takes no more than it carries
             await waiting.join()
         finally:

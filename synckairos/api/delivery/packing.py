@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import rcssmin
-import rjsmin
+from synckairos.api.delivery.minifying import minified
 
 BUILT = "/console/built/"
 """Where the packed files are. Each has the hash of its content in its name, so it never changes."""
@@ -189,7 +189,7 @@ class Packer:
         unknown = _UNKNOWN.search(text)
         if unknown is not None:
             raise _unpackable(path, text, unknown.start(), f"what is this? {unknown.group()}")
-        code = self._without_dynamic(path, rjsmin.jsmin(text), found)
+        code = self._without_dynamic(path, minified(text), found)
         return Module(
             path,
             code,
@@ -364,7 +364,7 @@ class Packer:
         self, address: str, classic: Iterable[str], inlined: tuple[str, ...], eager: tuple[str, ...]
     ) -> str:
         """The script that stands in the page: it runs while the page is read, before any other file came."""
-        parts = [rjsmin.jsmin(f"(()=>{{{self._source(path)}\n}})();") for path in classic]
+        parts = [minified(f"(()=>{{{self._source(path)}\n}})();") for path in classic]
         parts.append("const $m={};")
         for path in inlined:
             module = self._module(path)

@@ -16,7 +16,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-import rjsmin
+from synckairos.api.delivery.minifying import minified
 
 from synckairos.api.delivery import encoding
 from synckairos.api.delivery.packing import BUILT, Packer
@@ -192,18 +192,26 @@ def packed(files: Mapping[str, bytes]) -> tuple[Packer, dict[str, File]]:
     return packer, pages
 
 
-@cache
-def site() -> Site:
-    """The files of this release. Raises UnpackableError where a file is in a form that is not known."""
+def sources() -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The console's files by their addresses, and the client's by their names."""
     web = resources.files("synckairos") / "web"
-    modules = {name: (web / name).read_bytes() for name in MODULES}
-    console = _files(web / "console", "/console/")
+    return _files(web / "console", "/console/"), {name: (web / name).read_bytes() for name in MODULES}
+
+
+def of(console: Mapping[str, bytes], modules: Mapping[str, bytes]) -> Site:
+    """The site of these files, as `sources` gives them. Raises UnpackableError."""
     packer, pages = packed({**console, "/synckairos.js": modules["synckairos.js"]})
     ours = {POLICY: policy(), "referrer-policy": "no-referrer"}
     built = {
         address: File(body, _type(address), {**_FOREVER, **ours}) for address, body in packer.built.items()
     }
-    sources = {address: File(body, _type(address), {**_FRESH, **ours}) for address, body in console.items()}
-    worker = str(rjsmin.jsmin(sources["/console/shared/sw.js"].body.decode()))
+    plain = {address: File(body, _type(address), {**_FRESH, **ours}) for address, body in console.items()}
+    worker = minified(console["/console/shared/sw.js"].decode())
     client = {name: File(body, _type(name), {**_FRESH, **_ANYWHERE}) for name, body in modules.items()}
-    return Site(client, {**sources, **built}, pages, worker)
+    return Site(client, {**plain, **built}, pages, worker)
+
+
+@cache
+def site() -> Site:
+    """The files of this release. Raises UnpackableError where a file is in a form that is not known."""
+    return of(*sources())

@@ -109,8 +109,6 @@ export function chooseLanguage(code) {
 
 /** Puts the texts of a page's own elements in place of the English ones that its file has. */
 function translatePage() {
-  document.documentElement.lang = language;
-  document.documentElement.dir = direction;
   for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.dataset.t);
   for (const each of document.querySelectorAll("[data-t-label]"))
     each.setAttribute("aria-label", t(each.dataset.tLabel));
