@@ -15,7 +15,7 @@ import pytest
 
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 MODULES = ("/synckairos.js", "/synckairos.d.ts", "/useSyncKairos.js", "/useSyncKairos.d.ts")
-PAGES = ("/", f"/s/{SESSION}")
+PAGES = ("/", f"/s/{SESSION}", f"/s/{SESSION}?bare", "/room/club-night")
 ENDINGS = ("js", "css", "svg", "png", "html", "webmanifest")
 FOLDER = resources.files("synckairos") / "web"
 
@@ -81,7 +81,7 @@ async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
 
 
 async def test_every_file_that_the_pages_name_is_there_and_is_never_another(api: httpx.AsyncClient) -> None:
-    named = await loaded_by(api, PAGES[0]) | await loaded_by(api, PAGES[1])
+    named = {name for page in PAGES for name in await loaded_by(api, page)}
     assert all(name.startswith("/") for name in named), "everything comes from the same server"
     built = {name for name in named if name.startswith("/console/built/")}
     assert len(built) >= 5, "each page has a script and a style, and both the icon"
@@ -141,7 +141,7 @@ async def test_a_picture_is_not_compressed_again(api: httpx.AsyncClient) -> None
     assert reply.content.startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("address", ["/nothing", "/room/", "/console/none.js", "/s/x/y", "/ws/x"])
+@pytest.mark.parametrize("address", ["/nothing", "/rooms/x", "/console/none.js", "/s/x/y", "/ws/x"])
 async def test_a_browser_gets_a_page_where_nothing_is(api: httpx.AsyncClient, address: str) -> None:
     accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     reply = await api.get(address, headers=accept)
@@ -189,8 +189,9 @@ async def test_the_service_worker_knows_this_release(
     assert reply.headers["cache-control"] == "no-cache"
     release, known = re.findall(r'^const RELEASE="(\w+)",KNOWN=(\{.*\});$', reply.text, re.MULTILINE)[0]
     parts = json.loads(known)
-    for paths, at, tag in parts["pages"]:
-        assert re.fullmatch(paths, at)
+    for paths, query, at, tag in parts["pages"]:
+        assert re.fullmatch(paths, at.partition("?")[0])
+        assert at.partition("?")[2] == query
         page = await api.get(at)
         assert page.status_code == 200
         assert tag in page.headers["etag"]

@@ -110,21 +110,16 @@ class Packer:
         """The modules whose files are being made."""
         self.built: dict[str, bytes] = {}
 
-    def page(self, address: str, *, also: Iterable[str] = ()) -> Page:
+    def page(self, address: str, *, first: Iterable[str] = (), also: Iterable[str] = ()) -> Page:
         """Packs a page's HTML.
 
         Its stylesheets become one. Classic scripts, and module scripts with `async`, which import little and
         wait for nothing, become a script inside of it, which runs before anything else is loaded. The
-        other module scripts become one, to which `also` adds modules.
+        other module scripts become one. `first` and `also` add modules to the one and the other.
         """
         html = self._source(address)
-        styles, classic, first, scripts, kept = (
-            list[str](),
-            list[str](),
-            list[str](),
-            list[str](),
-            list[str](),
-        )
+        styles, classic, early = list[str](), list[str](), list[str]()
+        scripts, kept = list[str](), list[str]()
         head, separator, body = html.partition("</head>")
         tags = [match.group() for match in _HEAD_TAGS.finditer(head)]
         for tag in tags:
@@ -136,13 +131,12 @@ class Packer:
             elif attributes.get("type") != "module":
                 classic.append(attributes["src"])
             else:
-                (first if " async" in tag else scripts).append(attributes["src"])
-        inlined = self._closure(first, ())
+                (early if " async" in tag else scripts).append(attributes["src"])
+        inlined = self._closure([*early, *first], ())
         eager = self._closure([*scripts, *also], inlined)
-        script = self._name(
-            posixpath.splitext(posixpath.basename(address))[0], "js", self._script(eager, inlined)
-        )
-        style = self._name(posixpath.basename(styles[-1]).removesuffix(".css"), "css", self._style(styles))
+        stem = posixpath.basename(address).removesuffix(".html")
+        script = self._name(stem, "js", self._script(eager, inlined))
+        style = self._name(stem, "css", self._style(styles))
         inline = self._inline(address, classic, inlined, eager)
         tags_now = [
             f'<link rel="modulepreload" href="{script}">',

@@ -37,6 +37,8 @@ NOBODY_FRAMES = "frame-ancestors 'none'"
 MODULES = ("synckairos.js", "synckairos.d.ts", "useSyncKairos.js", "useSyncKairos.d.ts")
 """The files of the JavaScript client, which pages of any origin may import."""
 
+FIRST = ("/console/shared/languages.js",)
+"""Modules that each page runs while it is read, beside its own."""
 EVERYWHERE = ("/console/shared/install.js",)
 """Modules that each page runs beside its own."""
 
@@ -54,18 +56,25 @@ class KeptPage:
 
     file: its HTML below `console/`
     paths: a regular expression for the paths that show it, in the syntax of JavaScript and Python
-    at: one of these paths, where the HTML is read from
+    at: one of these addresses, where the HTML is read from
+    query: the name that has to be in the query; "" for none
     """
 
     file: str
     paths: str
     at: str
+    query: str = ""
 
+
+_ANY = "/s/00000000-0000-4000-8000-000000000000"
 
 KEPT: tuple[KeptPage, ...] = (
     KeptPage("list/index.html", "/", "/"),
-    KeptPage("session/session.html", f"/s/{UUID}", "/s/00000000-0000-4000-8000-000000000000"),
+    KeptPage("session/bare.html", f"/s/{UUID}", f"{_ANY}?bare", "bare"),
+    KeptPage("session/session.html", f"/s/{UUID}", _ANY),
+    KeptPage("room/room.html", "/room/[^/]+", "/room/x"),
 )
+"""Of several pages at one path the first one counts."""
 
 
 def policy(inline: str = "") -> str:
@@ -133,7 +142,7 @@ class Site:
 
         framing: what the answers say of frames; browsers keep that with the pages
         """
-        pages = [[f"^{each.paths}$", each.at, self.pages[each.file].tag] for each in KEPT]
+        pages = [[f"^{each.paths}$", each.query, each.at, self.pages[each.file].tag] for each in KEPT]
         files = [
             address for address in self.console if address.startswith(BUILT) and not self._is_text(address)
         ]
@@ -185,7 +194,7 @@ def packed(files: Mapping[str, bytes]) -> tuple[Packer, dict[str, File]]:
     packer, pages = Packer(texts), dict[str, File]()
     for address in sorted(texts):
         if address.endswith(".html"):
-            page = packer.page(address, also=EVERYWHERE)
+            page = packer.page(address, first=FIRST, also=EVERYWHERE)
             html = page.html.replace('<link rel="stylesheet"', IN_EACH_HEAD + '<link rel="stylesheet"', 1)
             headers = {**_FRESH, POLICY: policy(page.inline), "referrer-policy": "no-referrer"}
             pages[address.removeprefix("/console/")] = File(html.encode(), TYPES["html"], headers)

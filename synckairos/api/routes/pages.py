@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
 from synckairos.api import replies
 from synckairos.api.delivery.answers import answer, built, framing
@@ -38,9 +39,14 @@ def _module(name: str) -> File:
 
 
 async def session_page(request: ApiRequest, session_id: str) -> Reply:
-    """The page of a session. Of a link that is not whole it says so, in words."""
+    """The page of a session or, with `bare` in the query, nothing but its clocks.
+
+    Of a link that is not whole it says so, in words.
+    """
+    names = {name for name, _ in parse_qsl(request.query_string, keep_blank_values=True)}
+    page = "session/bare.html" if "bare" in names else "session/session.html"
     status = HTTPStatus.OK if _IS_UUID.fullmatch(session_id) else HTTPStatus.NOT_FOUND
-    return await answer(request, site().pages["session/session.html"], status)
+    return await answer(request, site().pages[page], status)
 
 
 async def get_console_file(request: ApiRequest, page: str, file: str) -> Reply:
@@ -88,6 +94,14 @@ PAGES: tuple[Route, ...] = (
         "/s/{session_id}",
         session_page,
         "A session",
+        "pages",
+        action=Action.PUBLIC,
+    ),
+    Route(
+        "GET",
+        "/room/{tag}",
+        _serves("room_page", lambda: site().pages["room/room.html"]),
+        "A room: the sessions of a tag",
         "pages",
         action=Action.PUBLIC,
     ),

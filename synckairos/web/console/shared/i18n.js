@@ -2,9 +2,9 @@
 // under a key that says where it is used. Modules ask for it by `t`, also while they are loaded: this module
 // is ready only when the texts are.
 
-import { STORED, language } from "./language.js";
+import { STORED, language } from "./languages.js";
 
-export { LANGUAGES, chosenLanguage, direction, language } from "./language.js";
+export { LANGUAGES, chosenLanguage, direction, language } from "./languages.js";
 
 /**
  * The language for Intl: as the browser's user writes it in their country, where they named one (a British user
@@ -35,9 +35,16 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;
-    return typeof value === "number" ? number(value) : String(value);
+    return typeof value === "number" ? number(value) : isolated(String(value));
   });
 }
+
+/**
+ * A value that keeps its own direction within a text from right to left: a Latin name, the minus before digits.
+ * Plain numbers need nothing, and can be read back where people type.
+ */
+export const isolated = (value) =>
+  direction === "ltr" || /^\d[\d.]*$/.test(value) ? value : `\u2068${value}\u2069`;
 
 /**
  * The same text in pieces, where a value is an element: "Open {link} again." with an element for `link`.
@@ -112,6 +119,7 @@ function translatePage() {
   for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.dataset.t);
   for (const each of document.querySelectorAll("[data-t-label]"))
     each.setAttribute("aria-label", t(each.dataset.tLabel));
+  delete document.documentElement.dataset.texts; // scheme.js has hidden them until now
 }
 
 if (globalThis.document) translatePage();

@@ -1,45 +1,32 @@
-// Which language the page is in. The module imports nothing and waits for nothing, so that the texts of the
-// language can be loaded with the page's first files, and nothing is painted in the other direction.
+// The choice of the language, beside the one of the colours.
 
-/** The languages of the console by their code, each in its own words. */
-export const LANGUAGES = Object.freeze({
-  en: "English",
-  de: "Deutsch",
-  es: "Español",
-  fr: "Français",
-  pt: "Português",
-  zh: "中文",
-  ja: "日本語",
-  ar: "العربية",
-});
+import { h } from "./dom.js";
+import { chooseLanguage, chosenLanguage, LANGUAGES, t } from "./i18n.js";
+import { icon } from "./icons.js";
 
-const RIGHT_TO_LEFT = new Set(["ar"]);
-/** Where the choice is kept. */
-export const STORED = "synckairos.language";
-
-/** The language that the user chose in the menu; null: none, then the browser's counts. */
-export function chosenLanguage() {
-  try {
-    const stored = globalThis.localStorage?.getItem(STORED) ?? null;
-    return stored !== null && Object.hasOwn(LANGUAGES, stored) ? stored : null;
-  } catch {
-    return null; // the browser may forbid storage
-  }
-}
-
-function findLanguage() {
-  const wanted = [chosenLanguage(), ...(globalThis.document ? (navigator.languages ?? []) : [])];
-  const codes = wanted.map((each) => each?.toLowerCase().split("-")[0]);
-  return codes.find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
-}
-
-/** The code of the language of this page. Outside of a browser it is English. */
-export const language = findLanguage();
-
-/** The direction in which it is written. */
-export const direction = RIGHT_TO_LEFT.has(language) ? "rtl" : "ltr";
-
-if (globalThis.document) {
-  document.documentElement.lang = language;
-  document.documentElement.dir = direction;
+/**
+ * A select with the languages, each by its own name, and the browser's first. With `square` only its icon is seen
+ * until it is opened.
+ *
+ * @param {{square?: boolean}} [options]
+ * @returns {HTMLElement}
+ */
+export function languageChoice({ square = false } = {}) {
+  const chosen = chosenLanguage() ?? "";
+  const label = t("language.language");
+  const control = h(
+    "select",
+    {
+      class: square ? "" : "select",
+      "aria-label": label,
+      title: label,
+      onchange: () => chooseLanguage(control.value || null),
+    },
+    h("option", { value: "", selected: chosen === "" }, t("language.browser")),
+    Object.entries(LANGUAGES).map(([code, name]) =>
+      h("option", { value: code, lang: code, selected: code === chosen }, name),
+    ),
+  );
+  if (!square) return control;
+  return h("span", { class: "button square quiet language" }, icon("globe"), control);
 }

@@ -12,7 +12,7 @@ const BUILT = "/console/built/";
 
 const files = new Set(KNOWN.files);
 const texts = new Set(KNOWN.texts);
-const pages = KNOWN.pages.map(([paths, at, tag]) => ({ paths: new RegExp(paths), at, tag }));
+const pages = KNOWN.pages.map(([paths, query, at, tag]) => ({ paths: new RegExp(paths), query, at, tag }));
 
 /** An answer of another release, as while one replaces the other: it is kept by nobody. */
 const isOther = (answer, tag) => !answer.ok || (tag && !answer.headers.get("etag")?.includes(tag));
@@ -74,7 +74,9 @@ self.addEventListener("fetch", (event) => {
   const url = new URL(request.url);
   if (request.method !== "GET" || url.origin !== location.origin) return;
   if (request.mode === "navigate") {
-    const known = pages.find(({ paths }) => paths.test(url.pathname));
+    const known = pages.find(
+      ({ paths, query }) => paths.test(url.pathname) && (!query || url.searchParams.has(query)),
+    );
     if (known) event.respondWith(page(request, known));
   } else if (url.pathname.startsWith(BUILT) || files.has(url.pathname)) {
     event.respondWith(file(request, url.pathname));
