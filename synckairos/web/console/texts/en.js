@@ -1148,4 +1148,11 @@ export default {
   "run.save": "Save",
 
   // Delivery: install, offline, addresses that lead nowhere
+  "delivery.offline": "Offline.",
+  "delivery.away": "The service does not answer.",
+  "delivery.last": "This is how it was {ago}. The clocks stand here until the connection is back.",
+  "delivery.missing.title": "Nothing is here – SyncKairos",
+  "delivery.missing.heading": "There is nothing at this address",
+  "delivery.missing.text": "It may be incomplete, or what was here is gone.",
+  "delivery.missing.home": "All sessions",
 };
