@@ -620,7 +620,9 @@ async def test_states_after_events_are_those_of_the_library(running: Audited) ->
     )
     await running.sessions.adjust(session_id, participant=first, add_ms=5000)
     await running.sessions.leave(session_id, third)
+    await running.sessions.patch_metadata(session_id, b'{"title":"Final","odd":[null,{}]}')
     await running.sessions.pause(session_id)
+    await running.sessions.patch_metadata(session_id, b'{"title":null}')
     await running.sessions.complete(session_id)
     events = await running.sessions.log(session_id, base["version"])
     assert events is not None

@@ -7,7 +7,9 @@ import { participantsPart } from "./participants.js";
 import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
+import { splitsPart } from "./splits.js";
 import { settingsPart } from "./settings.js";
+import { wordingOf } from "./wording.js";
 import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
@@ -51,6 +53,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
+  const wording = () => wordingOf(preset?.name ?? null, mode);
+
   // Errors that belong to no field, shown above the button.
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
@@ -66,14 +70,17 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
     defaultNames(preset?.name ?? null, mode),
+    wording,
   );
   const time = timePart(given, {
+    wording,
     changed: () => {
       participants.show();
       show();
     },
   });
-  const more = settingsPart(given, participants);
+  const more = settingsPart(given, participants, wording);
+  const splits = preset?.name === "speedrun" ? splitsPart() : null;
 
   const modes = h(
     "fieldset",
@@ -113,6 +120,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     t("form.byHttp"),
     t("form.byHttpHint"),
     request,
+    preset?.use && [h("p", { class: "hint" }, t("form.hasButton")), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
     h(
       "div",
       { class: "buttons" },
@@ -133,7 +141,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section(t("form.who"), title.element, participants.element, room.element),
+    section(t("form.who"), title.element, participants.element, splits?.element, room.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
@@ -176,6 +184,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    splits?.addToMetadata(metadata);
     if (room.text) {
       const tag = tagFrom(room.text);
       if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
@@ -212,7 +221,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, room, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);
@@ -289,6 +298,9 @@ function disclosure(heading, hint, ...children) {
     h("div", { class: "stack" }, ...children),
   );
 }
+
+/** The call that a preset's use is, as a backend sends it. */
+const requestOf = ({ method, path, body }) => `${method} ${path}\n${JSON.stringify(body, null, 2)}`;
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 

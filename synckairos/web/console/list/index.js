@@ -6,7 +6,7 @@ import { createForm } from "./create.js";
 import { openRoom } from "./rooms.js";
 import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
-import { parts, t } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import {
@@ -17,6 +17,7 @@ import {
   fill,
   h,
   icon,
+  languageChoice,
   note,
   schemeSwitch,
   shareDialog,
@@ -45,6 +46,7 @@ document.querySelector("header.bar").append(
   h("span", { class: "grow" }),
   indicator.element,
   shareButton,
+  languageChoice({ square: true }),
   schemeSwitch(),
 );
 listView.append(list.element);
@@ -191,18 +193,6 @@ async function form(name, known) {
     newBody,
     preset && h("p", { class: "lead" }, presetTexts(preset).description),
     preset && isTooLong(preset.config, known) && note("warn", h("p", {}, NO_LONG_CLOCKS)),
-    preset?.use &&
-      note(
-        "",
-        h(
-          "p",
-          {},
-          parts("form.backendSends", {
-            when: preset.use.when,
-            request: h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
-          }),
-        ),
-      ),
     createForm(client, preset, { needsToken: known?.needsToken ?? true }),
   );
 }

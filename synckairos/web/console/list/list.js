@@ -371,7 +371,7 @@ class Card {
     this.clock = h(
       "p",
       { class: "session-clock digits", role: "timer" },
-      h("span", { "aria-hidden": "true" }, this.main, this.tenths, this.unit),
+      h("span", { "aria-hidden": "true" }, h("bdi", { dir: "ltr" }, this.main, this.tenths), this.unit),
       (this.spoken = h("span", { class: "visually-hidden" })),
     );
     this.line = h("p", { class: "session-line" });

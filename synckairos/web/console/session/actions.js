@@ -198,11 +198,23 @@ export class Actions {
     if (!this.may("switch")) return false;
     if (state.status === "paused") return this.explainPause();
     if (isOver(state) || !hasNext(state)) return false;
-    // The space bar ends any participant's turn, so a key that bounces must not end the next turn too.
-    const now = performance.now();
-    if (next === null && now - this.pressed < BOUNCE_MS) return false;
-    this.pressed = now;
+    if (next === null && this.#bounces()) return false;
     return this.endTurn(next);
+  }
+
+  /** Ends the last turn, and the session with it, without asking: the end of a run. */
+  finish() {
+    if (!this.may("complete") || this.#bounces()) return false;
+    this.page.sound.play("press");
+    return this.run(() => this.page.session.complete());
+  }
+
+  /** Whether this press is a bounce. The space bar ends any turn, so a key that bounces must not end the next one. */
+  #bounces() {
+    const now = performance.now();
+    if (now - this.pressed < BOUNCE_MS) return true;
+    this.pressed = now;
+    return false;
   }
 
   /** Ends the turn of the participant who is shown as active, and no other turn. */

@@ -1,9 +1,10 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, shareDialog } from "../shared/ui.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, suits } from "./rules.js";
+import { faceItems } from "./looks.js";
 import { openHistory } from "./history.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -25,7 +26,9 @@ export function viewChoices(page, name, chosen = () => {}) {
     const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
     return h("label", {}, h("input", radio), h("span", {}, label));
   };
-  return Object.entries(VIEWS).map(choice);
+  return Object.entries(VIEWS)
+    .filter(([value]) => suits(value, page.state))
+    .map(choice);
 }
 
 /**
@@ -74,7 +77,7 @@ export function openMenu(page) {
   const [soundLabel, soundSign] =
     sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const items = [
-    state.status === "running" && hasNext(state) && actions.may("switch") && item(t("menu.next"), "next", () => actions.next()),
+    state.status === "running" && hasNext(state) && actions.may("switch") && item(page.view?.nextLabel ?? t("menu.next"), "next", () => page.next()),
     canAdjust(state) && actions.may("adjust") && item(t("adjust.title"), "clock", () => actions.openTime()),
     actions.mayPauseFreely && item(t("menu.pauseFreely"), "pause", () => actions.pauseFreely()),
     canTakeBack(state) && actions.may("takeback") && item(t("menu.takeBack"), "undo", () => actions.openTakeBack()),
@@ -86,6 +89,7 @@ export function openMenu(page) {
     rights.mayShare && item(t("share.session"), "share", () => share(page)),
     !rights.needsToken && state.participants.length > 1 && item(t("playerLink.title"), "person", () => openPlayerLinks(page)),
     page.as && !rights.player && item(t("menu.unbind"), "people", () => page.unbind()),
+    ...faceItems(page).map(([label, sign, work]) => item(label, sign, work)),
     Sound.possible && item(soundLabel, soundSign, () => sound.toggle()),
     Screen.possible &&
       item(screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()),
@@ -110,6 +114,7 @@ export function openMenu(page) {
         h("div", { class: "segments" }, views),
       ]),
       h("div", { class: "menu" }, items),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("language.language")), languageChoice()),
       h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });

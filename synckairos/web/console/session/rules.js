@@ -1,6 +1,7 @@
 // What can be done in a state, as far as the page has to know it without asking the service.
 
 import { VIEWS } from "../shared/names.js";
+import { segmentNames } from "./splits.js";
 
 /** Statuses in which a session can still be changed. */
 const LIVE = new Set(["pending", "running", "paused"]);
@@ -45,6 +46,14 @@ export function canAdjustClock(state) {
   return [...state.participants, ...state.groups].some((each) => each.total_time_ms !== null);
 }
 
+/** The views of one use: which sessions can be shown in each. All other views are for every session. */
+const SUITS = {
+  speedrun: (state) => state.sync_mode === "count_up",
+};
+
+/** Whether a session can be shown in a view. */
+export const suits = (view, state) => !Object.hasOwn(SUITS, view) || SUITS[view](state);
+
 /**
  * The view to open a session with: the one in its metadata, else the one that suits its mode and the number
  * of owners.
@@ -54,7 +63,8 @@ export function canAdjustClock(state) {
  */
 export function viewOf(state) {
   const wanted = state.metadata?.view;
-  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted)) return wanted;
+  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted) && suits(wanted, state)) return wanted;
+  if (state.sync_mode === "count_up" && segmentNames(state).length > 0) return "speedrun";
   if (state.sync_mode === "count_up") return "stopwatch";
   if (state.sync_mode === "per_participant" && state.participants?.length === 2) return "clock";
   if (state.sync_mode === "per_group" && state.groups?.length === 2) return "clock";

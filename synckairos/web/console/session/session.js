@@ -11,6 +11,11 @@ import { formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { waitingText } from "./bounds.js";
 import { openHistory } from "./history.js";
+import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
+import { cutShortBy, endOf } from "./ends.js";
+import { faceOf, wholeOf } from "./face.js";
+import { showLight } from "./shine.js";
+import { givenLights, lightsOf } from "./lights.js";
 import { openHelp } from "./menu.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
@@ -20,10 +25,13 @@ import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
 import * as states from "./states.js";
+import { tabTitle } from "./tab.js";
+import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { SpeedrunView } from "./views/speedrun.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
@@ -36,6 +44,7 @@ const VIEW_CLASSES = {
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  speedrun: SpeedrunView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -60,6 +69,10 @@ export class Page {
     /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
     this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
+    /** The direction of counting that the user chose on this page; null: the session's. */
+    this.countsInAddress = readCounts(query.get("counts"));
+    /** Whether the user wants the parts of the game clock turned to the players; null: as usual. */
+    this.aroundInAddress = { 0: false, 1: true }[query.get("around")] ?? null;
     this.app = $("app");
     this.state = null;
     /** @type {People | null} */
@@ -67,6 +80,15 @@ export class Page {
     this.title = "";
     /** @type {import("./result.js").Result | null} */
     this.result = null;
+    /** The payload of the event that ended the session; null: not seen. */
+    this.ending = null;
+    /** Whose turn the end cut short; null: nobody's; undefined: this page did not see the end. */
+    this.cutShort = undefined;
+    /** Who was active last. @type {string | null} */
+    this.lastActive = null;
+    /** The lights of a face with one running clock, and those that the session's metadata says. */
+    this.lights = [];
+    this.givenLights = [];
     this.view = null;
     /** @type {keyof typeof VIEW_CLASSES | null} */
     this.viewName = null;
@@ -93,7 +115,15 @@ export class Page {
     this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
+    this.track.listeners.add(() => this.#onTrack());
+    /** Tells screen readers what a light says. */
+    this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
     this.#listen();
+  }
+
+  /** Ends the running turn. A view may know better what that means. */
+  next() {
+    return this.view?.next ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -124,6 +154,72 @@ export class Page {
     return state.total_remaining_ms - (runs ? Math.max(0, now - state.server_time_ms) : 0);
   }
 
+  /** The direction in which faces count; null: as usual for each clock. */
+  get counts() {
+    return this.countsInAddress ?? readCounts(this.state.metadata?.counts);
+  }
+
+  /**
+   * Lets the faces of this page count the other way.
+   *
+   * @param {"up" | "down"} direction
+   */
+  setCounts(direction) {
+    this.countsInAddress = direction;
+    this.#writeAddress((query) => query.set("counts", direction));
+    this.showView(this.viewName, { keep: false });
+  }
+
+  /** Turns the parts of the game clock to the players around the device, or back. */
+  setAround(wanted) {
+    this.aroundInAddress = wanted;
+    this.#writeAddress((query) => query.set("around", wanted ? "1" : "0"));
+    this.showView(this.viewName, { keep: false });
+  }
+
+  /** How long (ms) the running clock has stood at its end while its turn goes on; null: it does not. */
+  overtime(owner, clock) {
+    const { people, state, track } = this;
+    const isLive = state.status === "running" || state.status === "paused";
+    if (!clock?.expired || !isLive || state.action_on_timeout.type !== "notify") return null;
+    if (state.sync_mode === "count_up" || (owner !== null && owner !== people.ownerOf(state.active_participant_id)))
+      return null;
+    if (!track.loaded && !track.error) track.load();
+    const since = (track.loaded ? track.ranAtEnd : null) ?? ranAtEnd(state);
+    return since === null ? null : Math.max(0, (this.session.elapsed() ?? since) - since);
+  }
+
+  /**
+   * The face of a clock as it is shown: in overtime, in the direction in which this page counts, in its light.
+   *
+   * @param {string | null} owner null: the clock of the session or the turn.
+   * @param {number | null} wholeMs The result of wholeOf.
+   * @param {{lights?: import("./lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
+   *   it is not the client's; goesOn: whether a clock at its end shows how long it has been there.
+   */
+  face(owner, wholeMs, { lights = this.lights, clock = this.clock(owner), goesOn = true } = {}) {
+    const { session, state } = this;
+    const overMs = goesOn ? this.overtime(owner, clock) : null;
+    const ownMs = owner === null ? null : session.elapsed(owner);
+    const usedMs = clock === null ? null : usedBy(state, clock, { wholeMs, overMs, ownMs });
+    return dress(faceOf(state, clock, wholeMs), state, clock, { wholeMs, overMs, usedMs, counts: this.counts, lights });
+  }
+
+  /** The face of the running clock. */
+  runningFace() {
+    const { people, state } = this;
+    const owner = ownClocks(state) ? people.ownerOf(state.active_participant_id) : null;
+    return this.face(owner, wholeOf(state, owner));
+  }
+
+  /** How the session ended, in words. */
+  get end() {
+    const { people, result, state, track } = this;
+    if (!this.ending && state.status === "completed" && !track.loaded && !track.error) track.load();
+    const payload = this.ending ?? (track.loaded ? track.last.payload : null);
+    return endOf(state, result, (id) => people.name(id), payload);
+  }
+
   /** The text for a pause, with the time until it ends by itself. */
   pauseText() {
     const now = this.client.time.now();
@@ -137,9 +233,15 @@ export class Page {
     return waitingText(this.state, this.client.time.now());
   }
 
-  /** Colours the whole page by the level of urgency. */
-  showLevel(level) {
+  /**
+   * Colours the whole page by the level of urgency, or by a light.
+   *
+   * @param {string} level
+   * @param {import("./lights.js").Light | null} [light]
+   */
+  showLevel(level, light = null) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;
+    showLight(this.app, light);
   }
 
   /**
@@ -188,13 +290,9 @@ export class Page {
       }
     });
     session.onExpire((change) => this.#onExpire(change));
-    session.onWarning(() => this.sound.play("warning"));
+    session.onWarning((change) => this.#onWarning(change));
     session.onConnection(() => this.#onConnection());
     session.onError((error) => this.#onError(error));
-    client.time.onChange(() => {
-      if (client.time.refused !== this.refused) this.#onConnection();
-      this.refused = client.time.refused;
-    });
     // No message is shown at first, because the state mostly comes before the user could read it.
     const wait = (ms, message) =>
       setTimeout(() => {
@@ -209,6 +307,8 @@ export class Page {
       if (document.hidden) this.#stopDrawing();
       else this.#draw();
     });
+    // The tab's title goes on while the tab is hidden: there it is all that can be seen.
+    setInterval(() => this.state?.status === "running" && this.view && !this.ended && this.#updateTitle(), 1000);
     document.addEventListener("keydown", (event) => this.#onKey(event));
     // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
@@ -217,7 +317,7 @@ export class Page {
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
     // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
-      const control = event.target.closest("#top .button, #controls .button");
+      const control = event.target.closest("#top .button, #controls .button, .run-buttons .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
     });
   }
@@ -226,7 +326,15 @@ export class Page {
     if (!state || this.ended) return;
     const haveRightsChanged = this.#findRights();
     const havePeopleChanged = !hasSamePeople(this.state, state);
+    const before = this.state;
     this.state = state;
+    if (before && isOver(state) !== isOver(before)) {
+      this.ending = isOver(state) ? (change?.payload ?? null) : null;
+      this.cutShort = isOver(state) ? cutShortBy(before, change) : undefined;
+    }
+    this.lastActive = state.active_participant_id ?? this.lastActive;
+    this.givenLights = givenLights(state) ?? [];
+    this.lights = lightsOf(state);
     if (havePeopleChanged) {
       this.people = new People(state);
       this.title = titleOf(state);
@@ -262,12 +370,36 @@ export class Page {
     }
     // A new element is announced even when its text is the same as before.
     fill($("expiry"), h("p", {}, text));
+    vibrate("expire");
+    // Where a light goes on with the end, it says all that is to be said.
+    const light = this.#lightsOfView.find((each) => each.ms === 0);
+    if (light && state.status === "running") {
+      this.sound.play(light.sound);
+      return;
+    }
     this.sound.play("expire");
-    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200]);
     this.app.classList.remove("flash");
     void this.app.offsetWidth; // so that the animation starts again
     this.app.classList.add("flash");
     if (state.status === "running") toast(text, { seconds: 6 });
+  }
+
+  #onWarning({ payload }) {
+    const light = this.#lightsOfView.find((each) => each.ms === payload.warning_ms);
+    this.sound.play(light?.sound ?? "warning");
+    vibrate("warning");
+    if (light && (light.isGiven || this.state.action_on_timeout.type === "notify"))
+      fill(this.spoken, h("p", {}, light.text));
+  }
+
+  /** The lights that this page shows. */
+  get #lightsOfView() {
+    return this.viewName === "clock" ? this.givenLights : this.lights;
+  }
+
+  /** The events were read, or there are new ones: they tell of turns that were cut short, and of overtime. */
+  #onTrack() {
+    if (this.view && !this.ended && isOver(this.state)) this.view.update();
   }
 
   #onError(error) {
@@ -335,8 +467,6 @@ export class Page {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
-    } else if (client.time.refused) {
-      this.#showBanner("danger", h("strong", {}, t("session.clockOff")), " ", t("session.clockOffText"));
     } else if (session.connection === "reconnecting") {
       this.#showBanner("warn", h("strong", {}, t("session.lost")), " ", t("session.lostText"));
     } else if (session.staleMs !== null) {
@@ -475,13 +605,9 @@ export class Page {
   }
 
   #updateTitle() {
-    const { people, state, title } = this;
-    let who = "";
-    if (isOver(state)) who = this.result.title;
-    else if (state.participants.length > 1 && state.active_participant_id) {
-      who = people.name(state.active_participant_id);
-    }
-    document.title = [who, title].filter(Boolean).join(" · ");
+    const { title } = this;
+    const text = tabTitle(this);
+    if (document.title !== text) document.title = text;
     if ($("stage").getAttribute("aria-label") !== title) $("stage").setAttribute("aria-label", title);
   }
 
@@ -508,7 +634,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),

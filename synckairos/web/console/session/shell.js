@@ -15,6 +15,7 @@ import { t } from "../shared/i18n.js";
 import { canAdjust, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
+import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
@@ -50,6 +51,7 @@ export class Shell {
     this.bounds = new Bounds(page, document.getElementById("bounds"));
     this.#buildTop(top);
     this.#buildControls();
+    this.bar = new Bar(controls);
     this.strip = matchMedia(STRIP);
     this.strip.addEventListener("change", () => this.#placeIndicator());
   }
@@ -100,7 +102,7 @@ export class Shell {
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
     this.start = main(t("control.start"), "play", () => actions.start());
     this.resume = main(t("control.resume"), "play", () => actions.resume());
-    this.next = main(t("control.next"), "next", () => actions.next());
+    this.next = main(t("control.next"), "next", () => page.next());
     this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
@@ -156,7 +158,7 @@ export class Shell {
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
     this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), isLap ? t("control.lap") : t("control.next"));
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? (isLap ? t("control.lap") : t("control.next")));
     this.pause.classList.toggle("main", running && this.next.hidden);
     this.newSession.hidden = !isOver(state) || !may("create");
     this.reopen.hidden = !isOver(state) || !may("reopen");
@@ -165,6 +167,7 @@ export class Shell {
     this.bounds.draw();
     this.updateSound();
     this.#placeIndicator();
+    this.bar.fit();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
       [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();

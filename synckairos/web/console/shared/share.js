@@ -6,6 +6,10 @@ import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 import { parts, t } from "./i18n.js";
 
+/** How the service is started for other devices. */
+const WITH_TOKENS = "HOST=0.0.0.0 synckairos dev --auth";
+const WITHOUT_TOKENS = "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev";
+
 /** Whether an address means the device itself, so that no other device can open it. */
 export function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
@@ -87,7 +91,7 @@ export function linkParts(link, { needsToken = false, mayBeBare = !needsToken } 
           "p",
           {},
           parts("share.startOpen", {
-            command: h("code", {}, `${needsToken ? "" : "ALLOW_INSECURE=true "}HOST=0.0.0.0 synckairos dev${needsToken ? " --auth" : ""}`),
+            command: h("code", {}, needsToken ? WITH_TOKENS : WITHOUT_TOKENS),
           }),
           !needsToken && [" ", t("share.openToAll")],
         ),

@@ -6,6 +6,7 @@ export default {
   "view.countdown": "Wall countdown",
   "view.board": "Board",
   "view.stopwatch": "Stopwatch",
+  "view.speedrun": "Speedrun",
   "status.pending": "Not started",
   "status.running": "Running",
   "status.paused": "Paused",
@@ -46,12 +47,10 @@ export default {
   "connection.live": "Live",
   "connection.reconnecting": "Reconnecting",
   "connection.closed": "Not connected",
-  "connection.refused": "Clock refused",
   "connection.isConnecting": "connecting",
   "connection.isLive": "live",
   "connection.isReconnecting": "reconnecting",
   "connection.isClosed": "not connected",
-  "connection.isRefused": "clock refused",
   "connection.label": "Connection: {state}",
   "connection.labelKnown": "Connection: {state}, server time known to {known}",
   "connection.again": "Connected again",
@@ -137,6 +136,8 @@ export default {
   "word.save": "Save",
   "signin.enter": "Enter a token",
   "colours.choice": "Light or dark",
+  "language.language": "Language",
+  "language.browser": "As the browser",
 
   // The list, and the form for a new session
   "page.skip": "Skip to the content",
@@ -204,7 +205,7 @@ export default {
   "form.backToList": "Back to the list.",
   "form.noLongClocks": "This service takes no clocks of more than a day.",
   "form.noLongClocksWhy": "Its operator turns them on with {setting}.",
-  "form.backendSends": "The backend also sends, {when}: {request}",
+  "form.hasButton": "The page of the session has a button for what is done in it again and again. A backend sends the same:",
   "form.title": "Title (optional)",
   "form.whichClock": "Which clock runs",
   "form.who": "Who takes part",
@@ -256,6 +257,12 @@ export default {
   "people.remove": "Remove {name}",
   "people.removeTeam": "Remove team {number}",
   "people.order": "They take turns in this order. Paste a list of names to add them all.",
+  "people.speak": "They speak in this order. Paste a list of names to add them all.",
+  "people.oneClock": "One clock runs for all of them, so names are not needed. Paste a list of names to add them all.",
+  "people.sit": "One clock runs for everybody who sits it, so names are not needed. Paste a list of names to add them all.",
+  "people.bid": "One clock runs for everybody who bids, so names are not needed. Paste a list of names to add them all.",
+  "people.quiz": "Everybody has the same time for a question, so names are not needed. Paste a list of names to add them all.",
+  "people.run": "Who runs. Everybody else can watch.",
   "people.listFault": "This list {message}.",
   "people.tooLong": "Together these names are too long: a session can keep 10 kB of them.",
   "timing.each": "Time for each",
@@ -276,6 +283,11 @@ export default {
   "timing.turn": "Time for each turn",
   "timing.noTurns": "no turns",
   "timing.total": "Time for everybody together",
+  "timing.exam": "Time to write",
+  "timing.lot": "Time for a lot",
+  "timing.question": "Time for each question",
+  "timing.speech": "Time for each speech",
+  "timing.advanceQuestion": "The next question begins by itself",
   "timing.advance": "The next turn begins by itself",
   "timing.advanceHint": "When a turn’s time is up.",
   "timing.endsAt": "Ends at",
@@ -306,6 +318,9 @@ export default {
   "settings.pauseTotal": "All pauses together at most",
   "settings.pauseTotalHint": "Then the session goes on by itself.",
   "settings.cycles": "Completed after so many turns",
+  "settings.questions": "Completed after so many questions",
+  "settings.speeches": "Completed after so many speeches",
+  "settings.laps": "Completed after so many laps",
   "settings.yourTime": "In your time, {zone}.",
   "settings.endsHint": "Whatever the clocks say then.",
   "settings.begins": "Who begins",
@@ -367,6 +382,113 @@ export default {
   "control.countsUp": "Counts up",
   "control.countsUpTo": "Counts up to {time}",
   "control.noLimit": "No limit",
+  "preset.ultrabullet": "UltraBullet ¼+0",
+  "preset.ultrabulletText": "Fifteen seconds each for the whole game, as on lichess.",
+  "preset.bullet": "Bullet 1+0",
+  "preset.bulletText":
+    "One minute each for the whole game, the fastest clock that most chess sites rate.",
+  "preset.blitz": "Blitz 3+2",
+  "preset.blitzText": "Three minutes each and two seconds a move, as in the World Blitz Championship.",
+  "preset.rapid": "Rapid 15+10",
+  "preset.rapidText":
+    "A quarter of an hour each and ten seconds a move, as in the World Rapid Championship.",
+  "preset.classical": "FIDE classical 40/90+30, then 30+30",
+  "preset.classicalText":
+    "Ninety minutes each for forty moves, then thirty more, with thirty seconds a move from the first, as in FIDE's tournaments.",
+  "preset.world-championship": "World Championship 40/120, then 30+30",
+  "preset.world-championshipText":
+    "Two hours each for forty moves, then thirty minutes with thirty seconds a move, as in the World Championship match of 2024.",
+  "preset.bundesliga": "Bundesliga 40/100+30, 20/50+30, then 15+30",
+  "preset.bundesligaText":
+    "A hundred minutes each for forty moves, fifty for twenty more and fifteen for the rest, with thirty seconds a move from the first, as in the German Bundesliga.",
+  "preset.classical-sessions": "Classical sessions 40/150, then 16/60 again and again",
+  "preset.classical-sessionsText":
+    "Two and a half hours each for forty moves, then an hour for every sixteen, as in World Championships before digital clocks.",
+  "preset.engines": "Engines 40/15, again and again",
+  "preset.enginesText":
+    "Fifteen minutes each for every forty moves without an end, as chess engines are rated.",
+  "preset.uscf": "US Chess regular G/90;d5",
+  "preset.uscfText":
+    "Ninety minutes each and a delay of five seconds before a clock runs, as in tournaments of US Chess.",
+  "preset.uscf-two-stages": "US Chess 40/120, SD/60;d5",
+  "preset.uscf-two-stagesText":
+    "Two hours each for forty moves and one more for the rest, with a delay of five seconds a move, as in the US Open.",
+  "preset.bronstein": "Bronstein 10+10",
+  "preset.bronsteinText":
+    "Ten minutes each, and after a move its time is given back, at most ten seconds of it, as digital chess clocks offer it.",
+  "preset.hourglass": "Hourglass 5",
+  "preset.hourglassText":
+    "Five minutes each, and what one player uses the other one gets, as with sand; digital chess clocks offer it.",
+  "preset.daily": "Daily, one day a move",
+  "preset.dailyText": "A day for every move, the fastest pace of correspondence chess on the web.",
+  "preset.correspondence-3": "Correspondence, three days a move",
+  "preset.correspondence-3Text":
+    "Three days for every move, the usual pace of correspondence chess on the web; it needs a service with LONG_CLOCKS.",
+  "preset.correspondence-7": "Correspondence, a week a move",
+  "preset.correspondence-7Text":
+    "Seven days for every move, as among friends who play by mail; it needs a service with LONG_CLOCKS.",
+  "preset.correspondence-50": "Correspondence 10/50 days",
+  "preset.correspondence-50Text":
+    "Fifty days for every ten moves, as in tournaments of the ICCF; it needs a service with LONG_CLOCKS.",
+  "preset.untimed": "Untimed",
+  "preset.untimedText":
+    "No limit at all, only the time that each player uses is counted, as in casual games.",
+  "preset.ogs-live": "Live byo-yomi 10+5x30",
+  "preset.ogs-liveText":
+    "Ten minutes each, then five periods of thirty seconds, as in live games on the Online Go Server.",
+  "preset.canadian": "Canadian 10+25/300",
+  "preset.canadianText":
+    "Ten minutes each, then twenty-five stones in every five minutes, as on Go servers and in clubs with plain clocks.",
+  "preset.igs": "Pandanet 1+25/600",
+  "preset.igsText":
+    "One minute each, then twenty-five stones in every ten minutes, the usual game on the Go server Pandanet (IGS).",
+  "preset.shogi": "Shogi 15+1x60",
+  "preset.shogiText":
+    "A quarter of an hour each, then a minute for every move, as in rated games on the shogi server 81Dojo.",
+  "preset.lishogi": "Shogi 5+5+3x10",
+  "preset.lishogiText":
+    "Five minutes each and five seconds a move, then three periods of ten seconds, as games on lishogi combine both.",
+  "preset.ten-second-shogi": "Ten-second shogi 0+1x10",
+  "preset.ten-second-shogiText":
+    "Ten seconds for every move from the first one on, as in ten-second shogi and in byo-yomi lessons.",
+  "preset.scrabble": "Scrabble 25, overtime 10",
+  "preset.scrabbleText":
+    "Twenty-five minutes each and at most ten more that cost points by the minute, as in tournament Scrabble.",
+  "preset.backgammon": "Backgammon, seven points, 14d12",
+  "preset.backgammonText":
+    "Two minutes a point of the match and a delay of twelve seconds a move, as in backgammon tournaments.",
+  "preset.poker": "Poker action clock 30 s",
+  "preset.pokerText":
+    "Thirty seconds to act, a warning at ten, and who is late checks or folds, as on the World Poker Tour.",
+  "preset.pokerWhen": "with every time chip that the active player gives",
+  "preset.team": "Team 5",
+  "preset.teamText":
+    "Five minutes for each team, whose members move in turn, as in consultation and tag-team games; every participant names a group.",
+  "preset.quiz": "Quiz, 30 s a question",
+  "preset.quizText":
+    "Thirty seconds for every question and then the next one comes by itself, as in quiz shows and classrooms.",
+  "preset.auction": "Auction 30 s, soft close 10 s",
+  "preset.auctionText":
+    "Thirty seconds for a lot, and a bid in the last ten gives ten more, so that nobody wins by bidding last, as in live auctions on the web.",
+  "preset.auctionWhen": "with every bid",
+  "preset.exam": "Exam 60 min",
+  "preset.examText":
+    "One hour for everybody together with warnings at ten and five minutes, as in written exams.",
+  "preset.contest": "Contest 48 h",
+  "preset.contestText":
+    "Two days for everybody together with warnings a day, an hour and ten minutes before the end, as in hackathons and game jams; it needs a service with LONG_CLOCKS.",
+  "preset.speech": "Speech 5 to 7 min",
+  "preset.speechText":
+    "A green light at five minutes, a yellow one at six, a red one at seven and nobody is cut off, as at Toastmasters.",
+  "preset.debate": "Debate 8 min with bells",
+  "preset.debateText":
+    "Eight minutes for every speaker, a bell after the first minute, before the last and at eight, and the end fifteen seconds later, as in debates of schools.",
+  "preset.meeting": "Meeting 60 min, 2 min each",
+  "preset.meetingText":
+    "One hour for all, two minutes for each speaker in turn, and breaks of at most ten minutes, as in meetings that end on time.",
+  "preset.speedrun": "Speedrun",
+  "preset.speedrunText":
+    "A stopwatch that counts up and never ends by itself, a switch being a split, as runners race through games.",
 
   // A session: its bar, menu, dialogs, results, history
   "session.title": "Session – SyncKairos",
@@ -387,8 +509,6 @@ export default {
   "session.linkEnds": "This link ends in a moment. Ask the person who sent it to you for a new one.",
   "session.tokenEnds": "Your token ends in a moment",
   "session.tokenEndsText": "Enter a newer one. Without it this page goes on for some seconds only.",
-  "session.clockOff": "This device’s clock is more than an hour off.",
-  "session.clockOffText": "Set it to the right time, then load this page again.",
   "session.lost": "Connection lost.",
   "session.lostText": "The clocks run on. Changes by others are shown when the connection is back.",
   "session.replica": "The server that keeps the clocks is away.",
@@ -608,6 +728,23 @@ export default {
   "event.unscheduled": "No start or end by itself any more",
 
   // Faces: lights, overtime, the clocks of each view
+  "faces.light.green": "Go on",
+  "faces.light.yellow": "Begin to close",
+  "faces.light.red": "Finish now",
+  "faces.lessThan": "Less than {time} left",
+  "faces.overtimeBy": "{time} overtime",
+  "faces.countUp": "Show the time used",
+  "faces.countDown": "Show the time left",
+  "faces.around": "Turn the clocks to the players around the table",
+  "faces.notAround": "Turn all clocks the same way",
+  "faces.tomorrow": "{time} tomorrow",
+  "faces.yesterday": "{time} yesterday",
+  "faces.why.time": "The time of the session is over.",
+  "faces.why.noWinner": "Nobody won by the clock.",
+  "faces.why.cancelled": "It was called off, and does not count.",
+  "faces.why.lastTurn": "That was the last turn.",
+  "faces.why.endCame": "Its end had come.",
+  "faces.why.byHand": "It was ended by hand.",
   "face.toNextStage": { one: "{count} move to the next stage", other: "{count} moves to the next stage" },
   "face.thenPeriods": "then {number} × {time}",
   "face.lastPeriod": "last period",
@@ -844,6 +981,33 @@ export default {
   "bare.refused": "The service does not show this session",
 
   // Speedruns: splits
+  "run.splits": "Splits",
+  "run.segment": "Segment",
+  "run.delta": "±",
+  "run.split": "Split",
+  "run.finish": "Finish",
+  "run.splitNow": "Split",
+  "run.finishNow": "Finish",
+  "run.undo": "Undo split",
+  "run.skip": "Skip split",
+  "run.skipped": "skipped",
+  "run.gold": "Best segment",
+  "run.best": "Personal best",
+  "run.sum": "Sum of best segments",
+  "run.possible": "Best possible time",
+  "run.record": "New personal best",
+  "run.edit": "Splits …",
+  "run.names": "Segments, one a line",
+  "run.namesHint": "The last one ends the run. Their times can be imported from LiveSplit on the session’s page.",
+  "run.namesFault": "Enter 1 to {most} names, one a line",
+  "run.kept": "The personal best and the best segments are kept on this device only, under the title of the session.",
+  "run.import": "Import .lss",
+  "run.export": "Export .lss",
+  "run.imported": { one: "{game}: {count} segment imported.", other: "{game}: {count} segments imported." },
+  "run.noLss": "{file} is no file of LiveSplit.",
+  "run.otherSegments": "The file has other segments than this session, which you cannot change.",
+  "run.forget": "Forget the times",
+  "run.save": "Save",
 
   // Delivery: install, offline, addresses that lead nowhere
 };
