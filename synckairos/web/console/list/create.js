@@ -169,6 +169,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    if (preset) metadata.preset = preset.name; // for the button of its use, also where its times were changed
     if (Object.keys(names).length > 0) metadata.names = names;
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);

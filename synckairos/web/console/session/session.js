@@ -3,14 +3,19 @@
 
 import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
 import { cameByLink, storedToken } from "../shared/token.js";
+import { leaveFor } from "../shared/back.js";
+import { restFocusOn } from "../shared/dialogs.js";
 import { titleOf } from "../shared/names.js";
+import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
+import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
+import { leadsOn, openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { openHistory } from "./history.js";
-import { openHelp } from "./menu.js";
+import { openHelp, share } from "./menu.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
@@ -20,6 +25,7 @@ import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
 import * as states from "./states.js";
 import { Track } from "./track.js";
+import { Uses } from "./uses.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
@@ -41,6 +47,8 @@ const VIEW_CLASSES = {
 const TICKS_MS = 5000;
 /** Most connections are made within this time, and no message is shown before. */
 const PATIENCE_MS = 600;
+/** How long a page that is led to another session leaves the user time to stay. */
+const LEAD_MS = 4000;
 /** After so long without an answer the page says that the service does not answer. */
 const AWAY_MS = 4000;
 
@@ -51,11 +59,18 @@ export class Page {
   /** @param {string} id */
   constructor(id) {
     const query = new URLSearchParams(location.search);
-    /** The participant to whom the user bound this device. @type {string | null} */
+    /** The participant to whom the address binds this page. @type {string | null} */
     this.boundTo = query.get("as")?.toLowerCase() || null;
-    /** The participant whose clock this device may press; null: all clocks. @type {string | null} */
+    /** Whether the address lets this page only watch. */
+    this.onlyWatches = query.has("watch");
+    /** The participant whose clock alone this device may press; null: all clocks. @type {string | null} */
     this.as = null;
+    /** What the page's token allows. */
+    this.granted = Rights.none;
+    /** What the page offers: what the token allows, or less where the address says so. */
     this.rights = Rights.none;
+    /** Called after each change of what the page shows. @type {Set<() => void>} */
+    this.listeners = new Set();
     /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
     this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
@@ -83,6 +98,11 @@ export class Page {
     /** The token that the client asked for last. @type {string | null} */
     this.sentToken = null;
     this.actions = new Actions(this);
+    this.uses = new Uses(this);
+    /** Whether this page makes the session that follows at this moment. */
+    this.isMakingNext = false;
+    /** The timer after which the page goes to the session that follows. */
+    this.leading = undefined;
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
     const token = () => {
@@ -160,18 +180,10 @@ export class Page {
     this.#draw();
   }
 
-  /** Lets this device press all clocks. */
-  unbind() {
-    this.boundTo = null;
-    this.#bind();
-    this.#writeAddress((query) => query.delete("as"));
-    this.showView(this.viewName, { keep: false });
-  }
-
   #writeAddress(change) {
     const url = new URL(location.href);
     change(url.searchParams);
-    history.replaceState(null, "", url);
+    history.replaceState(history.state, "", url);
   }
 
   // From the service
@@ -209,6 +221,8 @@ export class Page {
       else this.#draw();
     });
     document.addEventListener("keydown", (event) => this.#onKey(event));
+    // The space bar ends the turn, also right after a dialog was closed.
+    restFocusOn(() => $("stage"));
     // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
       if (event.target.closest(".clock")) event.preventDefault();
@@ -225,6 +239,7 @@ export class Page {
     if (!state || this.ended) return;
     const haveRightsChanged = this.#findRights();
     const havePeopleChanged = !hasSamePeople(this.state, state);
+    const goesOn = leadsOn(this.state, state, nextSessionOf) && !this.isMakingNext;
     this.state = state;
     if (havePeopleChanged) {
       this.people = new People(state);
@@ -247,6 +262,61 @@ export class Page {
     this.#updateTitle();
     this.screen.stayOn(state.status === "running");
     this.#draw();
+    this.#tell();
+    if (goesOn) this.lead(nextSessionOf(state));
+  }
+
+  // What follows
+
+  /**
+   * Leads to the session that follows this one, unless the user wants to stay.
+   *
+   * @param {string} next
+   * @param {{atOnce?: boolean}} [options]
+   */
+  async lead(next, { atOnce = false } = {}) {
+    clearTimeout(this.leading);
+    if (!(await this.#mayOpen(next))) {
+      toast(t("again.linkEnds"), { seconds: 0 });
+      return;
+    }
+    if (atOnce) {
+      this.goTo(next);
+      return;
+    }
+    const stay = () => clearTimeout(this.leading);
+    toast(t("again.leading"), { seconds: LEAD_MS / 1000, action: { label: t("again.stay"), onclick: stay } });
+    this.leading = setTimeout(() => {
+      if (nextSessionOf(this.state) === next) this.goTo(next);
+    }, LEAD_MS);
+  }
+
+  /** Whether this page could show another session. A link, and many a token, is for one session alone. */
+  async #mayOpen(id) {
+    if (!this.rights.needsToken) return true;
+    if (cameByLink()) return false;
+    try {
+      await this.client.request("GET", `/v1/sessions/${id}`);
+      return true;
+    } catch (error) {
+      return !["SESSION_NOT_FOUND", "FORBIDDEN", "UNAUTHENTICATED"].includes(error.code);
+    }
+  }
+
+  /**
+   * Goes to another session, for the same player and in the same view.
+   *
+   * @param {string} id
+   * @param {{made?: boolean}} [options] made: whether this page made it
+   */
+  goTo(id, { made = false } = {}) {
+    if (made) noteMade(id);
+    leaveFor(samePageOf(id));
+  }
+
+  /** Tells the dialogs that are open of a change. */
+  #tell() {
+    for (const listener of this.listeners) listener();
   }
 
   #onExpire({ payload }) {
@@ -390,6 +460,10 @@ export class Page {
     this.shell = new Shell(this, $("top"), $("controls"));
     const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
+    if (wasMade(this.session.id) && this.rights.mayLink) {
+      const action = { label: t("again.share"), onclick: () => share(this) };
+      toast(t("again.newLinks"), { seconds: 20, action });
+    }
   }
 
   /** Takes over what the service said at the last connection. Returns whether that is something new. */
@@ -410,8 +484,8 @@ export class Page {
   }
 
   #takeRights(rights) {
-    if (JSON.stringify(rights.access) === JSON.stringify(this.rights.access)) return false;
-    this.rights = rights;
+    if (JSON.stringify(rights.access) === JSON.stringify(this.granted.access)) return false;
+    this.granted = rights;
     return true;
   }
 
@@ -420,19 +494,22 @@ export class Page {
     this.#bind();
     this.view.updatePeople();
     this.shell.update();
+    this.#tell();
   }
 
   /**
-   * Finds the participant whose clock alone this device may press: the one of its token, or the one to whom the
-   * user bound it, as long as that one is in the session.
+   * Finds what this page offers. An address with `as` makes it the page of that participant, and one with
+   * `watch` that of a viewer. So does a participant who is not in the session.
    */
   #bind() {
+    const isBound = this.boundTo !== null || this.onlyWatches;
     const isIn = this.people.participants.some((each) => each.id === this.boundTo);
-    if (this.boundTo !== null && !isIn) {
-      toast("The player of this link is not in the session: all clocks can be pressed.", { seconds: 8 });
-      this.boundTo = null;
+    this.rights = isBound ? this.granted.as(isIn && !this.onlyWatches ? this.boundTo : null) : this.granted;
+    if (this.boundTo !== null && !isIn && this.missing !== this.boundTo) {
+      toast(t("roles.notIn"), { seconds: 8 });
     }
-    this.as = this.rights.player ?? this.boundTo;
+    this.missing = isIn ? null : this.boundTo;
+    this.as = this.rights.player;
     // Two players who share a phone sit opposite each other, and one half is turned round for them.
     this.app.dataset.bound = String(this.as !== null || !this.rights.ever("switch"));
   }
@@ -511,6 +588,10 @@ export class Page {
     n: () => this.actions.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
+    w: () => this.actions.openTurn(),
+    o: () => this.actions.may("reopen") && isOver(this.state) && this.actions.reopen(),
+    r: () => (isOver(this.state) && nextSessionOf(this.state) !== null ? this.actions.follow() : openAgain(this)),
+    b: () => this.uses.press(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
     h: () => openHistory(this),
     f: () => this.screen.toggleFull(),

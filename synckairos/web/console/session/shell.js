@@ -11,7 +11,10 @@ import {
   setText,
   statusPill,
 } from "../shared/ui.js";
-import { canAdjust, hasNext, isOver } from "./rules.js";
+import { t } from "../shared/i18n.js";
+import { nextSessionOf } from "../shared/next.js";
+import { againLabel, openAgain } from "./again.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
 import { Bounds } from "./schedule.js";
@@ -74,10 +77,11 @@ export class Shell {
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const wide = (element) => h("span", { class: "wide-only" }, element);
     const views = { class: "segments view-choice", role: "radiogroup", "aria-label": "View" };
+    this.brand = h("a", { class: "brand", href: "/", "aria-label": "All sessions", title: "All sessions" }, mark);
     fill(
       top,
       h("header", { class: "bar" }, [
-        h("a", { class: "brand", href: "/", "aria-label": "All sessions", title: "All sessions" }, mark),
+        this.brand,
         this.heading,
         this.pill,
         h("span", { class: "grow" }),
@@ -107,7 +111,14 @@ export class Shell {
       icon("plus"),
       h("span", {}, "New session"),
     );
-    this.reopen = extra("Reopen", "back", () => actions.reopen());
+    // What an arbiter or a host has to have at hand. On a phone these are icons.
+    const hand = (label, sign, onclick) => button(label, { icon: sign, class: "large hand", onclick });
+    this.again = main(t("again.rematch"), "swap", () => openAgain(page));
+    this.follow = main(t("again.follow"), "next", () => actions.follow());
+    this.reopen = hand("Reopen", "back", () => actions.reopen());
+    this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
+    this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
+    this.use = button("", { class: "large use", onclick: () => page.uses.press() });
     this.time = extra("Time", "clock", () => actions.openTime());
     this.time.setAttribute("aria-label", "Give or take time");
     this.share = extra("Share", "share", () => share(page));
@@ -122,8 +133,13 @@ export class Shell {
       this.resume,
       this.next,
       this.pause,
+      this.use,
+      this.again,
+      this.follow,
       this.newSession,
       this.reopen,
+      this.takeBack,
+      this.turn,
       this.time,
       extra("History", "history", () => openHistory(page)),
       this.share,
@@ -155,10 +171,24 @@ export class Shell {
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
     this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), isLap ? "Lap" : "Next");
+    page.uses.update();
+    const { label: useLabel, switchLabel } = page.uses;
+    setText(this.next.querySelector("span"), switchLabel ?? (isLap ? "Lap" : "Next"));
+    this.use.hidden = useLabel === null;
+    setText(this.use.querySelector("span"), useLabel ?? "");
     this.pause.classList.toggle("main", running && this.next.hidden);
-    this.newSession.hidden = !isOver(state) || !may("create");
-    this.reopen.hidden = !isOver(state) || !may("reopen");
+    const over = isOver(state);
+    this.follow.hidden = !over || nextSessionOf(state) === null;
+    this.again.hidden = !page.actions.mayPlayAgain;
+    setText(this.again.querySelector("span"), againLabel(state));
+    this.newSession.hidden = !over || !may("create");
+    const isSecond = !this.follow.hidden || !this.again.hidden;
+    this.newSession.classList.toggle("main", !isSecond);
+    this.newSession.classList.toggle("extra", isSecond);
+    this.reopen.hidden = !over || !may("reopen");
+    this.takeBack.hidden = state.status !== "paused" || !canTakeBack(state) || !may("takeback");
+    this.turn.hidden = state.status !== "paused" || !canSetTurn(state) || !may("turn");
+    this.brand.hidden = page.rights.isCourtesy;
     this.time.hidden = !canAdjust(state) || !may("adjust");
     this.share.hidden = !page.rights.mayShare;
     this.bounds.draw();
@@ -166,7 +196,7 @@ export class Shell {
     this.#placeIndicator();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
+      [this.start, this.next, this.pause, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden)?.focus();
     }
   }
 

@@ -109,8 +109,8 @@ export function linkParts(link, { needsToken = false } = {}) {
  * Shows a link and its QR code.
  *
  * @param {string} [url] An address of this service; default: the page's own.
- * @param {{title?: string}} [options]
+ * @param {{title?: string, hint?: string}} [options] hint: what is to be known of the link
  */
-export function shareDialog(url = location.href, { title = "Open on another device" } = {}) {
-  openDialog({ title, body: linkParts(new URL(url, location.href).href) });
+export function shareDialog(url = location.href, { title = "Open on another device", hint = "" } = {}) {
+  openDialog({ title, body: [linkParts(new URL(url, location.href).href), hint && h("p", { class: "hint" }, hint)] });
 }
