@@ -21,7 +21,6 @@
 
 local MOST_MS = bounds.MOST_MS
 local MOST_WARNINGS = 8
-local MOST_METADATA_KEYS = 100
 local MOST_CONFIG_BYTES = 524288 -- bounds the work of one call
 
 local CONFIG = {
@@ -85,18 +84,6 @@ local function read_warnings(object, raw, lowest, problem)
   return '[' .. table.concat(listed, ',') .. ']', #sorted > 0 and table.concat(sorted, ',') or '-', #sorted
 end
 
--- Reads `metadata`. Returns its compact JSON.
-local function read_metadata(object, raw, problem)
-  if object.metadata == nil then
-    return '{}'
-  end
-  local text, count = config_members.read_raw(object, raw, 'metadata', problem)
-  if text and count > MOST_METADATA_KEYS then
-    problem('metadata', 'must have at most ' .. MOST_METADATA_KEYS .. ' keys')
-  end
-  return text
-end
-
 local function read_mode(settings, object, problem)
   local name = object.sync_mode
   settings.mode_name = name
@@ -158,7 +145,7 @@ local function read_values(settings, object, raw, problem)
   settings.players_may_pause = boolean('players_may_pause')
   settings.players_may_choose_next = boolean('players_may_choose_next')
   settings.lag_compensation = boolean('lag_compensation')
-  settings.metadata = read_metadata(object, raw, problem)
+  settings.metadata = config_metadata.read(object, raw, problem)
 end
 
 -- Finds out who owns the clocks, and checks that their time is given. Reads `action_on_timeout`, because its

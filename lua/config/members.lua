@@ -172,6 +172,8 @@ local function read_raw(object, raw, name, problem)
 end
 
 return {
+  MOST_RAW_BYTES = MOST_RAW_BYTES,
+  MOST_BYTES = MOST_BYTES,
   without_nulls = without_nulls,
   collector = collector,
   refuse_unknown = refuse_unknown,

@@ -13,7 +13,7 @@
 -- What is due comes first: the start or the end of the session, the end of a pause, or the expiry when the
 -- time is up. Switch, pause, resume, takeback, turn, adjust of the running clock and leave of the active
 -- participant carry it out instead of their own change, and publish the same event as sk_expire; start and
--- schedule do so with the start and the end of the session.
+-- schedule do so with the start and the end of the session. Metadata does so with all of it.
 
 local NONE = call_options.NONE
 local COMMON = call_options.COMMON
@@ -229,6 +229,22 @@ redis.register_function({
   callback = transition('sk_schedule', transitions_schedule.schedule, SCHEDULE, nil, schedule_problems),
   description = 'Sets when a session starts and ends by itself. Replies with the change.',
   flags = { 'allow-oom' },
+})
+
+-- sk_metadata 4 <keys> <patch> [options]
+--
+-- Changes the client's own data by a JSON merge patch (RFC 7396), in any status. The event has all of it
+-- afterwards, up to 10 KB, so that it is refused when the server is full. A request that carried out what was
+-- due is not remembered: when it is repeated, the patch is applied.
+--
+-- ARGV[1]    the patch, a JSON object
+-- Reply      change (JSON); nil when the patch changes nothing
+-- Refusals   VALIDATION_ERROR also for metadata that would be too large
+-- Publishes  metadata.changed
+redis.register_function({
+  function_name = 'sk_metadata',
+  callback = transition('sk_metadata', transitions_metadata.patch_metadata, NONE, config_metadata.read_patch),
+  description = 'Changes the metadata by a merge patch. Replies with the change, or nil when nothing changes.',
 })
 
 local JOIN = { SHORT = true }

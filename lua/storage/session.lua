@@ -321,6 +321,11 @@ local function configured(s)
   return cjson.decode('{' .. some_fields_of(s, { 'shown' }).shown .. '}')
 end
 
+-- The members of the state that never change but for `metadata`, the last of them, as JSON without the braces.
+local function shown_of(s)
+  return some_fields_of(s, { 'shown' }).shown
+end
+
 -- `action_on_timeout` as the config has it (JSON).
 local function action(s)
   return some_fields_of(s, { 'action' }).action
@@ -464,6 +469,16 @@ local function set_session_control(s, own_clock, control)
     rules.mode_name, rules.ttl, rules.action, rules.lag, rules.cycle_ms, rules.warnings, control))
 end
 
+-- Changes the members that `shown_of` returns.
+local function set_shown(s, shown)
+  if s.schema == schemas.OLDEST then
+    set(s, 'shown', shown)
+  else
+    set(s, 'fixed', schemas.fixed_of(shown, action(s)))
+  end
+  s.new_shown = shown
+end
+
 -- Has `save` write the session in another schema. While the server is full it stays in the one that it has,
 -- because it may need more room in the other one. What does not depend on the number of participants is
 -- converted, so a call costs the same however many there are.
@@ -473,13 +488,13 @@ local function convert(s, schema)
   end
   if schema == schemas.OLDEST then
     local shown, action_json = schemas.shown_of(field(s, 'fixed'))
-    set(s, 'shown', shown)
+    set(s, 'shown', s.new_shown or shown)
     set(s, 'action', action_json)
     remove(s, 'fixed')
     remove(s, 'schema')
   else
     local fields = some_fields(s.key, { 'shown', 'action' })
-    local fixed = schemas.fixed_of(fields.shown, fields.action)
+    local fixed = schemas.fixed_of(s.new_shown or fields.shown, fields.action)
     if not fixed then
       return
     end
@@ -590,6 +605,7 @@ return {
   exists = exists,
   field = field,
   configured = configured,
+  shown = shown_of,
   action = action,
   named = named,
   all_fields = all_fields,
@@ -607,6 +623,7 @@ return {
   remove = remove,
   set_status = set_status,
   set_rotation = set_rotation,
+  set_shown = set_shown,
   set_session_control = set_session_control,
   convert = convert,
   convert_alone = convert_alone,

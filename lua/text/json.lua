@@ -245,6 +245,9 @@ local function compact(text)
 end
 
 return {
+  MAX_DEPTH = MAX_DEPTH,
+  skip_string = skip_string,
+  skip_brackets = skip_brackets,
   quote = quote,
   has_more = has_more,
   members = members,

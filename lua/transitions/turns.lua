@@ -23,7 +23,7 @@ local TURNS = ',"turns":(%d+)'
 -- What does not keep a turn from being taken back: these change nothing of what the cycles before left.
 local PASSES = { ['session.paused'] = true, ['session.resumed'] = true, ['time.warning'] = true,
   ['session.expired'] = true, ['session.completed'] = true, ['session.cancelled'] = true,
-  ['session.moved'] = true, ['session.arrived'] = true }
+  ['session.moved'] = true, ['session.arrived'] = true, ['metadata.changed'] = true }
 -- What begins a cycle, besides an expiry that goes on. Of a session that was reopened it is that of who was
 -- active at its end.
 local BEGINS = { ['session.started'] = true, ['cycle.switched'] = true, ['session.reopened'] = true,

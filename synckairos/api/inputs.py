@@ -36,6 +36,9 @@ MAX_CONFIG = 512 * 1024
 """The largest config (bytes). The function library has the same limit."""
 MAX_PARTICIPANT = 8 * 1024
 """The largest description of a joining participant (bytes). The function library has the same limit."""
+MAX_PATCH = 33 * 1024
+"""The largest body (bytes) with a patch of metadata. The function library takes a patch of 32 KB, with which
+all of a session's metadata can be replaced by other metadata."""
 MAX_PROBLEMS = 100
 """How many problems an answer lists. Further ones are left out."""
 _UNKNOWN = "is unknown"

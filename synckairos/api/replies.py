@@ -92,6 +92,11 @@ def change(change: Change, status: int = HTTPStatus.OK, *, replayed: bool = Fals
     return Reply(body, status, headers=headers)
 
 
+def nothing() -> Reply:
+    """The answer to a call that changed nothing."""
+    return Reply(b'{"data":null}')
+
+
 def failure(error: SyncKairosError) -> Reply:
     """The answer to a request that failed. All errors have the same shape."""
     metrics.errors.labels(error.code).inc()

@@ -162,6 +162,15 @@ class ScheduleBody(Body, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+class MetadataBody(Struct):
+    """What is to change in the metadata: a JSON merge patch (RFC 7396). Null removes a member."""
+
+    metadata: Annotated[
+        dict[str, Any], Meta(description="With it the metadata has at most 100 keys and 10,240 bytes")
+    ]
+    expected_version: Version | None = None
+
+
 class AdjustBody(Body, frozen=True, forbid_unknown_fields=True):
     """The time to set a clock to, or to add to it. With `within_ms`, only when less than that is left."""
 
@@ -769,6 +778,10 @@ class ChangeFields(Struct, kw_only=True):
         | msgspec.UnsetType
     ) = msgspec.UNSET
     adjust_reason: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: (
+        Annotated[dict[str, Any], Meta(description="In `metadata.changed`: all of it, as it is now")]
+        | msgspec.UnsetType
+    ) = msgspec.UNSET
     suspicious: str | msgspec.UnsetType = msgspec.UNSET
     moved_to: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -815,6 +828,12 @@ class ChangeDocument(Struct):
 
 class AdjustDocument(Struct):
     """A change, or null when at least `within_ms` was left."""
+
+    data: ChangeReply | None
+
+
+class MetadataDocument(Struct):
+    """A change, or null when the metadata was so already."""
 
     data: ChangeReply | None
 

@@ -41,6 +41,7 @@ class Action(StrEnum):
     REOPEN = "reopen"
     RESET = "reset"
     SCHEDULE = "schedule"
+    METADATA = "metadata"
     LINK = "link"
     WEBHOOK = "webhook"
     DELETE = "delete"
@@ -89,6 +90,7 @@ TABLE: dict[Action, Access] = {
     Action.REOPEN: Access(_LEADERS),
     Action.RESET: Access(_LEADERS),
     Action.SCHEDULE: Access(_LEADERS),
+    Action.METADATA: Access(_LEADERS),
     Action.LINK: Access(_LEADERS, by_link=False),
     Action.WEBHOOK: Access(_BACKENDS, bound=False),
     Action.DELETE: Access(_ADMINS),

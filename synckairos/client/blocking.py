@@ -322,6 +322,20 @@ class _Calls:
             )
         )
 
+    def patch_metadata(
+        self,
+        patch: Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change | None:
+        """Change the metadata by a JSON merge patch. Returns None when that changes nothing."""
+        return self._portal.wait(
+            self._calls.patch_metadata(
+                patch, expected_version=expected_version, idempotency_key=idempotency_key
+            )
+        )
+
     def add(
         self,
         owner: str | None,

@@ -123,6 +123,24 @@ class Calls(ABC):
             body["expected_version"] = expected_version
         return _needed(await self._send("PATCH", "/schedule", body, idempotency_key))
 
+    async def patch_metadata(
+        self,
+        patch: Mapping[str, Any],
+        *,
+        expected_version: int | None = None,
+        idempotency_key: str | None = None,
+    ) -> Change | None:
+        """Change the metadata by a JSON merge patch (RFC 7396), in any status.
+
+        Objects are merged member by member, None removes a member, and everything else replaces it. Returns
+        None when that changes nothing. Raises ValidationError when the metadata would get more than 100 keys
+        or 10,240 bytes.
+        """
+        body: dict[str, Any] = {"metadata": patch}
+        if expected_version is not None:
+            body["expected_version"] = expected_version
+        return await self._send("PATCH", "/metadata", body, idempotency_key)
+
     async def add(
         self,
         owner: str | None,

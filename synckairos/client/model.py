@@ -241,6 +241,7 @@ class Payload(Struct, frozen=True, kw_only=True):
     max_time_ms: int | None = None
     counted: bool | None = None
     turns: int | None = None
+    metadata: Json | None = None
 
 
 class Change(Struct, frozen=True, kw_only=True):

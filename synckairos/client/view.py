@@ -334,6 +334,7 @@ def merged(view: View, change: Change) -> View:
         total_remaining_ms=payload.total_remaining_ms,
         resumes_at_ms=payload.resumes_at_ms,
         cycle_count=payload.cycle_count,
+        metadata=before.metadata if payload.metadata is None else payload.metadata,
         time_used_ms=before.time_used_ms + used,
         total_time_ms=total,
         max_time_ms=most,

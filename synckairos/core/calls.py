@@ -47,6 +47,9 @@ logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(__name__)
 
 _SPAN = {"db.system.name": "redis", "db.operation.name": "FCALL"}
 """What the span of every call says."""
+_MOST_DUE = 8
+"""How many changes that are due a patch of metadata lets come first. More are left to the timekeeper."""
+_PATCHED = b'{"event":"metadata.changed"'
 
 
 class Sessions:
@@ -280,6 +283,29 @@ class Sessions:
                 arguments += [name, "none" if value is None else value]
         return _change("sk_schedule", await self._change("sk_schedule", session_id, arguments, options))
 
+    async def patch_metadata(
+        self, session_id: str, patch: bytes, options: Options = NO_OPTIONS
+    ) -> Change | None:
+        """Change the metadata by a JSON merge patch (RFC 7396). Returns `None` when that changes nothing.
+
+        What is due in the session is carried out before, each as a change of its own. A session that is over
+        and that Redis does not have any more is brought back first.
+        """
+        for _ in range(_MOST_DUE):
+            arguments = self._common(session_id, options)
+            reply = await self._change(
+                "sk_metadata", session_id, (patch, *arguments), options, of_over=True, first=(patch,)
+            )
+            if reply is None:
+                return None
+            change = _change("sk_metadata", reply)
+            if change.payload.startswith(_PATCHED):
+                break
+            # What was due has come instead. The caller may have asked for the version before it.
+            version = None if options.version is None else change.version
+            options = replace(options, version=version, epoch=options.epoch and change.epoch)
+        return change
+
     async def delete(self, session_id: str, options: Options = NO_OPTIONS) -> bool:
         """Delete a session. Returns `False` when there is none, or it belongs to another tenant."""
         arguments = self._common(session_id, options)
@@ -427,11 +453,13 @@ class Sessions:
         options: Options,
         *,
         of_over: bool = False,
+        first: Sequence[Argument] = (),
     ) -> Any:
         """The reply of a function that changes a session.
 
-        of_over: whether it changes a session that is over, too, and has no arguments but the common options.
-            Then one that Redis does not have any more is brought back for it.
+        of_over: whether it changes a session that is over, too. Then one that Redis does not have any more is
+            brought back for it.
+        first: with `of_over`, the arguments before the common options
         """
         try:
             return await self._fcall(function, session_id, arguments, options)
@@ -441,7 +469,7 @@ class Sessions:
         over = await self._recovery.find(session_id, tenant=options.tenant)
         if over is not None and of_over:
             options = await self._revive(over, options)
-            arguments = self._common(session_id, options)
+            arguments = (*first, *self._common(session_id, options))
         elif over is not None:
             context = {"status": over.status}
             if over.expired_by is not None:
@@ -450,7 +478,7 @@ class Sessions:
         return await self._fcall(function, session_id, arguments, options)
 
     async def _revive(self, over: Over, options: Options) -> Options:
-        """Bring a session that is over back to Redis, for a call that lets it go on.
+        """Bring a session that is over back to Redis, for a call that changes it all the same.
 
         Returns the call's options. The restore is a version of its own, of which the caller cannot know. So
         what the caller expects is judged by the last version before it.

@@ -145,7 +145,7 @@ export interface ChangePayload {
     | "participant.expired" | "session.expired" | "session.completed" | "session.cancelled"
     | "session.deleted" | "session.recovered" | "session.moved" | "session.arrived" | "participant.added" | "participant.removed"
     | "time.adjusted" | "time.warning" | "turn.taken_back" | "turn.set" | "session.reopened" | "session.reset"
-    | "session.scheduled";
+    | "session.scheduled" | "metadata.changed";
   readonly reason: string;
   readonly status?: Status;
   readonly active_participant_id?: string | null;
@@ -182,6 +182,8 @@ export interface ChangePayload {
   /** In "session.reset", where the session owns the clock: what it has from now on. */
   readonly total_time_ms?: number;
   readonly max_time_ms?: number | null;
+  /** In "metadata.changed": all of it, as it is now. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   /** In "turn.taken_back": how many turns. */
   readonly turns?: number;
 }
@@ -371,6 +373,11 @@ export interface Calls {
   reset(options?: CallOptions): Promise<Changed>;
   /** When the session starts and ends by itself. */
   schedule(options: ScheduleOptions): Promise<Changed>;
+  /**
+   * Changes the metadata by a JSON merge patch (RFC 7396), in any status: objects are merged, null removes a
+   * member, everything else replaces it. Null when that changes nothing.
+   */
+  patchMetadata(patch: Readonly<Record<string, unknown>>, options?: CallOptions): Promise<Changed | null>;
   /** Gives `ms` to an owner's clock, or takes them; null means the session's or cycle's clock. */
   add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
   /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */

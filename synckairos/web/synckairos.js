@@ -559,6 +559,9 @@ export function merge(state, event) {
   if (payload.event === "participant.added") {
     next.participants.sort(inRotation);
   }
+  if (payload.metadata !== undefined) {
+    next.metadata = payload.metadata;
+  }
   if (payload.event === "session.started") {
     next.session_started_at = payload.cycle_started_at;
   } else if (payload.event === "session.reset") {
@@ -1633,6 +1636,9 @@ class Calls {
     // JSON leaves out what is undefined.
     return this.#call("PATCH", "/schedule", { starts_at_ms: startsAt, ends_at_ms: endsAt }, options);
   }
+
+  /** Changes the metadata by a JSON merge patch: null removes a member. Null when that changes nothing. */
+  patchMetadata(patch, options) { return this.#call("PATCH", "/metadata", { metadata: patch }, options); }
 
   add(owner, ms, options) { return this.#adjust(owner, { add_ms: ms }, options); }
 

@@ -37,7 +37,7 @@ EVENTS = frozenset(
         *("session.reopened", "session.reset", "session.scheduled", "session.moved", "session.arrived"),
         *("cycle.switched", "turn.taken_back", "turn.set"),
         *("participant.added", "participant.removed", "participant.expired"),
-        *("time.adjusted", "time.warning"),
+        *("time.adjusted", "time.warning", "metadata.changed"),
     }
 )
 """The names of all events."""

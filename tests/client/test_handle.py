@@ -107,6 +107,36 @@ async def test_corrections_and_the_schedule_with_and_without_a_socket(live: Serv
         await eventually(lambda: not live.context.websockets)
 
 
+async def test_metadata_is_patched_with_and_without_a_socket(live: Service) -> None:
+    async with (
+        handle_of(live, metadata={"title": "Club night", "odd": [None]}) as handle,
+        following(live, handle.id) as session,
+    ):
+        change = await handle.patch_metadata({"title": None, "names": {ANNA: "Anna"}})
+        assert change is not None
+        assert (change.event, change.payload.metadata) == (
+            "metadata.changed",
+            {"odd": [None], "names": {ANNA: "Anna"}},
+        )
+        assert await handle.patch_metadata({"names": {ANNA: "Anna"}}) is None
+        await session.start()
+        await session.switch()
+        await session.patch_metadata({"names": {BEN: "Ben"}}, expected_version=4)
+        assert session.confirmed is not None
+        assert session.confirmed.metadata["names"] == {ANNA: "Anna", BEN: "Ben"}
+        with pytest.raises(ConcurrentModification):
+            await session.patch_metadata({"a": 1}, expected_version=4)
+        with pytest.raises(ValidationError) as caught:
+            await session.patch_metadata({f"key{i}": i for i in range(100)})
+        assert [each["field"] for each in caught.value.details] == ["metadata"]
+        await session.complete()
+        await session.patch_metadata({"names": None})
+        assert session.state is not None
+        assert (session.state.status, session.state.metadata) == ("completed", {"odd": [None]})
+        await session.close()
+        await eventually(lambda: not live.context.websockets)
+
+
 async def test_the_total_beside_the_cycles_is_adjusted(live: Service) -> None:
     times = {"time_control": None, "time_per_cycle_ms": 5000, "total_time_ms": 60_000}
     async with handle_of(live, sync_mode="global", **times) as handle:

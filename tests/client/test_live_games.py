@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 CALLS = ["switch"] * 6 + ["next", "pause", "resume", "pause", "resume", "add", "add", "set", "join", "leave"]
 CALLS += ["takeback", "takeback", "turn", "reopen", "reopen", "reset", "schedule", "complete"]
+CALLS += ["metadata", "metadata"]
 SCHEDULED_IN_MS = 60_000
 """How far ahead the earliest start or end of a session is. What comes by itself belongs to other tests."""
 FARTHEST = {"starts_at_ms": 365 * 86_400_000, "ends_at_ms": 365 * 86_400_000 + 1}
@@ -95,6 +97,9 @@ async def call(draw: Draw, session: Session, mode: str) -> None:
         case "schedule":
             ahead = round(time.time() * 1000) + SCHEDULED_IN_MS
             await session.schedule(ends_at_ms=pick(draw, [None, ahead, ahead + 5000]))
+        case "metadata":
+            patches: list[dict[str, Any]] = [{"title": "A"}, {"title": None, "tags": [None, {}]}, {"n": {"x": 1}}]
+            await session.patch_metadata(pick(draw, patches))
         case name:
             await getattr(session, name)()
 

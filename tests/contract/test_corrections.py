@@ -156,6 +156,7 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("POST", "/reset", {}),
     ("PATCH", "/turn", {"active_participant_id": ""}),
     ("PATCH", "/schedule", {"ends_at_ms": None}),
+    ("PATCH", "/metadata", {"metadata": {"title": "Final"}}),
     ("POST", "/reopen", {}),
 ]
 
@@ -209,3 +210,48 @@ async def test_long_times_are_refused_without_long_clocks(api: httpx.AsyncClient
     document = (await api.get("/openapi.json")).json()["components"]["schemas"]
     assert document["AdjustBody"]["properties"]["add_ms"]["anyOf"][0]["minimum"] == -DAY_MS
     assert "x-" not in (await api.get("/openapi.json")).text
+
+
+async def test_metadata_is_patched_in_any_status(api: httpx.AsyncClient) -> None:
+    session = await create(api, chess(metadata={"title": "Club night", "names": {"a": "Anna"}}))
+    path = at(session, "/metadata")
+    text = b'{"metadata": {"names": {"b": "Bj\xc3\xb6rn"}, "title": null, "tags": [], "odd": [null, {}, 1.0, 1e2]}}'
+    response = await api.patch(path, content=text)
+    change = response.json()["data"]
+    assert (change["event"], change["version"], change["status"]) == ("metadata.changed", 2, "pending")
+    wanted = '{"names":{"a":"Anna","b":"Björn"},"tags":[],"odd":[null,{},1.0,1e2]}'
+    assert f'"metadata":{wanted},"session_id"' in response.text
+    assert f'"metadata":{wanted},' in (await api.get(at(session))).text
+    assert (await api.patch(path, json={"metadata": {"tags": [], "title": None}})).json() == {"data": None}
+    for call in ("/start", "/complete"):
+        await api.post(at(session, call))
+    change = await changed(api.patch(path, json={"metadata": {"next_session": new_id()}}))
+    assert (change["status"], change["version"]) == ("completed", 5)
+    [event] = (await api.get(at(session, "/events?since=4"))).json()["data"]["events"]
+    assert event["payload"]["metadata"] == change["metadata"]
+
+
+async def test_what_is_wrong_with_a_patch_of_metadata_is_named(api: httpx.AsyncClient) -> None:
+    session = await create(api)
+    path = at(session, "/metadata")
+    assert fields_of(await api.patch(path, json={})) == ["metadata"]
+    for value in (None, [], 1, "{}"):
+        assert fields_of(await api.patch(path, json={"metadata": value})) == ["metadata"]
+    wrong = {"metadata": {}, "expected_version": -1, "colour": 1}
+    assert fields_of(await api.patch(path, json=wrong)) == ["expected_version", "colour"]
+    assert fields_of(await api.patch(path, content=b'{"metadata": {"a": 1, "a": 2}}')) == ["metadata.a"]
+    deep = b'{"metadata": ' + b'{"a":' * 64 + b"1" + b"}" * 65
+    assert len(fields_of(await api.patch(path, content=deep))) == 1
+    full = {f"key{i}": i for i in range(100)}
+    await changed(api.patch(path, json={"metadata": full}))
+    refused = error(await api.patch(path, json={"metadata": {"one": 1}}), 400, "VALIDATION_ERROR")
+    assert refused["details"] == [
+        {"field": "metadata", "message": "must have at most 100 keys: with this patch it would have 101"}
+    ]
+    # The most that replaces the most: all old names, and 10 KB of new members.
+    swap = dict.fromkeys(full) | {f"other{i}": "x" * 80 for i in range(100)}
+    await changed(api.patch(path, json={"metadata": swap}))
+    refused = error(await api.patch(path, json={"metadata": {"other0": "x" * 4000}}), 400, "VALIDATION_ERROR")
+    assert refused["details"][0]["message"].startswith("must be at most 10240 bytes of compact JSON")
+    large = await api.patch(path, json={"metadata": {"a": "x" * 40_000}})
+    assert large.status_code in (400, 413)

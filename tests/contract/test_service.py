@@ -95,7 +95,7 @@ async def test_openapi_describes_every_route(api: httpx.AsyncClient) -> None:
             for name in ("start", "pause", "resume", "complete", "cancel", "switch")
         ),
         *(("POST", f"{session}/{name}") for name in ("takeback", "reopen", "reset")),
-        *(("PATCH", f"{session}/{name}") for name in ("turn", "schedule")),
+        *(("PATCH", f"{session}/{name}") for name in ("turn", "schedule", "metadata")),
         ("POST", f"{session}/participants"),
         ("DELETE", f"{session}/participants/{{participant_id}}"),
         ("PATCH", f"{session}/participants/{{participant_id}}"),

@@ -34,9 +34,8 @@ NONE = TO = "\N{EN DASH}"
 START_MS = 1_800_000_000_000
 MINIMAL = {"sync_mode": "count_up", "participants": [{"participant_id": PEOPLE["Anna"]}]}
 POSITIONAL = {
-    **dict.fromkeys(
-        ("sk_create", "sk_join", "sk_leave", "sk_log", "sk_move_activate", "sk_restore", "sk_turn"), 1
-    ),
+    **dict.fromkeys(("sk_create", "sk_join", "sk_leave", "sk_log", "sk_metadata"), 1),
+    **dict.fromkeys(("sk_move_activate", "sk_restore", "sk_turn"), 1),
     **dict.fromkeys(("sk_import", "sk_move_in"), 2),
 }
 """How many arguments a function has before its options; none where it is not named."""
@@ -766,7 +765,7 @@ def test_every_field_of_a_change(clock: Clock) -> None:
 
 
 def test_every_event() -> None:
-    events = set(re.findall(r"'((?:session|cycle|participant|time|turn)\.[a-z_]+)'", SOURCE))
+    events = set(re.findall(r"'((?:session|cycle|participant|time|turn|metadata)\.[a-z_]+)'", SOURCE))
     events |= {f"session.{status}" for status in re.findall(r"close_as\('(\w+)'\)", SOURCE)}
     assert _fields(PAGE.section("Events").tables[0]) == events
 

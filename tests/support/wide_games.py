@@ -28,8 +28,10 @@ _TO_ALARM = [-1000, -1, 0, 0, 0, 1, 500, 1000, 1001, 4000]
 _LATER = [0, 1, 499, 3000]
 _LIVE = ["switch"] * 10 + ["pause", "free", "resume", "resume"] + ["adjust"] * 2 + ["expire"] * 3
 _LIVE += ["join", "leave", "turn", "takeback", "takeback", "takeback", "schedule", "reset", "complete"]
-_PENDING = ["start", "start", "turn", "schedule", "adjust", "expire", "expire", "cancel", "join"]
-_OVER = ["reopen", "reopen", "reset"]
+_LIVE += ["metadata"] * 2
+_PENDING = ["start", "start", "turn", "schedule", "adjust", "expire", "expire", "cancel", "join", "metadata"]
+_OVER = ["reopen", "reopen", "reset", "metadata"]
+_PATCHES = [{"title": "A"}, {"title": None, "names": {"x": "Anna"}}, {"names": {"x": None}, "tags": [], "no": [None, {}]}]
 _AMOUNTS = [0, 1, 500, 1000, 5000, 60_000]
 
 
@@ -176,6 +178,8 @@ def _call(draw: Draw, kind: str, state: Json, now: int) -> tuple[str, list[str]]
             return "turn", [pick(draw, people)]
         case "takeback":
             return "takeback", ["TURNS", pick(draw, ["1", "1", "2", "3"])]
+        case "metadata":
+            return "metadata", [json.dumps(pick(draw, _PATCHES))]
         case "schedule":
             ends = ["ENDS", pick(draw, [str(now + 3000), str(now + 10_000), "none"])]
             starts = ["STARTS", pick(draw, [str(now + 1000), "none"])] if state["status"] == "pending" else []

@@ -28,6 +28,7 @@ LEADS = {
     Action.REOPEN,
     Action.RESET,
     Action.SCHEDULE,
+    Action.METADATA,
 }
 WITH_AN_ACCOUNT = {Action.CREATE, Action.WEBHOOK, Action.REVOKE, Action.READ_ACCESS_LOG}
 """Nobody does this with a token for one session."""

@@ -73,6 +73,7 @@ function call(session) {
     () => session.takeback(),
     () => session.takeback(2),
     () => session.schedule({ endsAt: Date.now() + 60_000 }),
+    () => session.patchMetadata(pick([{ title: "A" }, { title: null, tags: [null, {}] }, { names: { x: "Anna" } }])),
     () => session.complete(),
     () => session.leave(some),
     () => session.join({ participant_id: NEWCOMER + Math.floor(10 * chance()),

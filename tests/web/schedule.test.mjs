@@ -117,6 +117,20 @@ test("schedule that changes is shown, and a start is gone once the session runs"
   assert.equal(started.cycle_elapsed_ms, 20);
 });
 
+test("metadata that changes replaces the one before it, and outlives what follows and what is predicted", () => {
+  const state = running({ metadata: { title: "Club night", names: { [ANNA]: "Anna" } } });
+  const changed = after(state, 4_000, "metadata.changed", {
+    time_remaining_ms: 596_000, metadata: { message: { text: "Quiet, please" }, odd: [null, {}] },
+  });
+  assert.deepEqual(changed.metadata, { message: { text: "Quiet, please" }, odd: [null, {}] });
+  assert.ok(Object.isFrozen(changed.metadata.message));
+  assert.deepEqual({ ...stateAt(state, START + 4_000), metadata: null, version: 0, updated_at: "" },
+    { ...changed, metadata: null, version: 0, updated_at: "" }, "nothing else changes");
+  assert.equal(predictSwitch(changed, START + 5_000).metadata, changed.metadata);
+  const paused = after(changed, 6_000, "session.paused", { status: "paused", cycle_started_at: null, deadline_ms: null });
+  assert.equal(paused.metadata, changed.metadata);
+});
+
 test("all pauses together last for so long, and one that does not count takes nothing of it", () => {
   const state = running({ max_pauses: 2, max_total_pause_ms: 5_000, pauses_left: 2, pause_remaining_ms: 5_000 });
   const paused = predictPause(state, START + 1_000);

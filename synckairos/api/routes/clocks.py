@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from synckairos.api import schemas
+from synckairos.api import replies, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -66,7 +66,7 @@ async def _adjust(
         reason=body.reason,
         options=options,
     )
-    return Reply(b'{"data":null}') if change is None else changed(change, options)
+    return replies.nothing() if change is None else changed(change, options)
 
 
 def _say_bounds(reader: Reader, most: int) -> None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from synckairos.api import limits, replies, schemas
-from synckairos.api.inputs import Reader
+from synckairos.api.inputs import MAX_PATCH, Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -94,6 +94,23 @@ async def schedule_session(request: ApiRequest, session_id: str) -> Reply:
         options=options,
     )
     return changed(change, options)
+
+
+async def patch_metadata(request: ApiRequest, session_id: str) -> Reply:
+    """Change the metadata. The library judges the patch, which reaches it as the text that came."""
+    reader = Reader(request)
+    session_id = reader.session_id(session_id)
+    reader.query(schemas.NoQuery)
+    fields = await reader.object(MAX_PATCH)
+    given = dict(fields or {})
+    patch = given.pop("metadata", None)
+    options = reader.options(reader.fields(schemas.TransitionBody, given))
+    if fields is not None and patch is None:
+        reader.problem("metadata", "is required")
+    reader.check()
+    assert patch is not None
+    change = await request.context.sessions.patch_metadata(session_id, bytes(patch), options)
+    return replies.nothing() if change is None else changed(change, options)
 
 
 async def _transition(
@@ -249,5 +266,20 @@ ROUTES: tuple[Route, ...] = (
         Action.SCHEDULE,
         body=schemas.ScheduleBody,
         body_required=True,
+    ),
+    Route(
+        "PATCH",
+        f"{SESSION}/metadata",
+        patch_metadata,
+        "Change the metadata by a merge patch, in any status",
+        "transitions",
+        reply=schemas.MetadataDocument,
+        body=schemas.MetadataBody,
+        largest=MAX_PATCH,
+        body_required=True,
+        conditional=True,
+        idempotent=True,
+        errors=CHANGE_ERRORS,
+        action=Action.METADATA,
     ),
 )

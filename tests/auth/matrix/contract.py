@@ -19,7 +19,7 @@ OWN = frozenset({"switch", "pause", "resume"})
 LEADING = frozenset(
     {
         *("adjust", "add", "remove", "start", "pause", "resume", "complete", "cancel"),
-        *("takeback", "turn", "reopen", "reset", "schedule", "links"),
+        *("takeback", "turn", "reopen", "reset", "schedule", "metadata", "links"),
     }
 )
 MAY = {
@@ -221,6 +221,7 @@ ROUTES = {
     f"POST {_SESSION}/reopen": Call("reopen", "200", from_=("expired", "completed", "cancelled")),
     f"POST {_SESSION}/reset": Call("reset", "200"),
     f"PATCH {_SESSION}/schedule": Call("schedule", "200", from_=LIVE),
+    f"PATCH {_SESSION}/metadata": Call("metadata", "200"),
     f"POST {_SESSION}/participants": Call("add", "201", from_=LIVE),
     f"DELETE {_SESSION}/participants/{{participant_id}}": Call("remove", "200", from_=LIVE),
     f"PATCH {_SESSION}/participants/{{participant_id}}": Call(

@@ -295,6 +295,8 @@ class World:
             fields = {"active_participant_id": WAITING}
         elif path.endswith("/schedule"):
             fields = {"ends_at_ms": int(1000 * (time() + 24 * _HOUR_S))}
+        elif path.endswith("/metadata"):
+            fields = {"metadata": {"message": {"text": str(uuid.uuid4())}}}
         elif method == "PATCH":
             fields = {"add_ms": 1000}
         elif name == "POST /v1/sessions/{session_id}/links":
