@@ -18,6 +18,7 @@ import msgspec
 
 from synckairos.api import schemas
 from synckairos.api.inputs import printable
+from synckairos.api.suggestions import MOST, UNKNOWN, unknown
 from synckairos.errors import Detail
 
 MOST_OWNERS = 1000
@@ -34,7 +35,6 @@ _MODES_WITH_OWNERS = (msgspec.Raw(b'"per_participant"'), msgspec.Raw(b'"per_grou
 _MOST_STAGES_OF_ONE = 8
 _NEXT_STAGE = re.compile(rb"[:,;] *(?=[0-9gs])|(?<=[0-9]) +(?=[0-9gs][0-9d]*/)", re.IGNORECASE)
 """What stands before another stage: `40/90:30`, `40/90, SD/30;d5`, `40/90 SD/30`."""
-_UNKNOWN = "is unknown"
 _NULL = b"null"
 
 Fields = dict[str, msgspec.Raw]
@@ -46,7 +46,10 @@ def _names(kind: type[msgspec.Struct]) -> frozenset[str]:
 
 _objects = msgspec.json.Decoder(list[Fields]).decode
 
-CONFIG = _names(schemas.SessionConfig)
+NAMES = _names(schemas.SessionConfig)
+"""What a caller may give, with the names that the service puts ids for, and the preset."""
+CONFIG = NAMES - {"preset", "title"}
+OF_NAMED = frozenset({"name"})
 PARTICIPANT = _names(schemas.ParticipantConfig)
 GROUP = _names(schemas.GroupConfig)
 
@@ -78,15 +81,15 @@ def size(config: Fields) -> Size:
     participants, groups = _owners(config, "participants"), _owners(config, "groups")
     own_clocks, group_clocks = (config.get("sync_mode") == mode for mode in _MODES_WITH_OWNERS)
     everybody = _stages(config.get("time_control")) or 1
-    members = Counter(_id(each) for each in participants)
-    named = members.keys() if group_clocks and not groups else ()
+    in_group = Counter(_id(each) for each in participants)
+    named = in_group.keys() if group_clocks and not groups else ()
     own = [(_stages(each.get("time_control")) or everybody) if own_clocks else 1 for each in participants]
     of_groups = [(_stages(each.get("time_control")) or everybody) if group_clocks else 1 for each in groups]
     weight = sum(own) + sum(of_groups) + len(named) * everybody
     stages = sum(own) if own_clocks else 0
     if group_clocks:
         counted = zip(groups, of_groups, strict=True)
-        stages = sum(each * max(1, members[_id(group)]) for group, each in counted)
+        stages = sum(each * max(1, in_group[_id(group)]) for group, each in counted)
         stages += everybody * len(participants) if named else 0
     return Size(len(participants), weight, stages)
 
@@ -105,19 +108,30 @@ def problems(config: Fields, stages: int) -> tuple[list[Detail], bool]:
     too large, or when there are more problems than an answer names.
     """
     found = list(islice(_problems(config, stages), MOST_UNKNOWN + 1))
-    return found, len(found) < MOST_UNKNOWN and all(each["message"] == _UNKNOWN for each in found)
+    return found, len(found) < MOST_UNKNOWN and all(each["message"].startswith(UNKNOWN) for each in found)
+
+
+def unknown_of_participant(fields: Fields) -> list[Detail]:
+    """The unknown names of a joining participant, which are removed."""
+    strange = sorted(fields.keys() - PARTICIPANT)
+    given = [name for name in strange if bytes(fields.pop(name)) != _NULL][:MOST_UNKNOWN]
+    return [
+        {"field": printable(name), "message": unknown(name, PARTICIPANT) if place < MOST else UNKNOWN}
+        for place, name in enumerate(given)
+    ]
 
 
 def _problems(config: Fields, stages: int) -> Iterator[Detail]:
-    if stages > MOST_STAGES and len(_list(config.get("participants")) or ()) <= MOST_OWNERS:
+    if stages > MOST_STAGES and len(list_of(config.get("participants")) or ()) <= MOST_OWNERS:
         yield {
             "field": "participants",
             "message": f"must have at most {MOST_STAGES} stages together, where a time control of the "
             "session counts for each participant",
         }
-    for name in sorted(config.keys() - CONFIG):
+    for place, name in enumerate(sorted(config.keys() - CONFIG)):
         if bytes(config.pop(name)) != _NULL:
-            yield {"field": printable(name), "message": _UNKNOWN}
+            message = unknown(name, NAMES) if place < MOST else UNKNOWN
+            yield {"field": printable(name), "message": message}
     yield from _problems_of_owners(config, "participants", PARTICIPANT, f"must be 1 to {MOST_OWNERS}")
     yield from _problems_of_owners(config, "groups", GROUP, f"must be at most {MOST_OWNERS}")
     yield from _problems_of_control("time_control", config.get("time_control"))
@@ -128,31 +142,34 @@ def _problems_of_owners(config: Fields, name: str, known: frozenset[str], bound:
     if len(owners) > MOST_OWNERS:
         yield {"field": printable(name), "message": bound}
     mended: dict[int, msgspec.Raw] = {}
+    looked_at = 0
     for position, fields in enumerate(owners[:MOST_OWNERS]):
-        unknown = fields.keys() - known
-        for each in sorted(unknown):
+        strange = fields.keys() - known
+        for each in sorted(strange):
             if bytes(fields.pop(each)) != _NULL:
-                yield {"field": printable(f"{name}.{position}.{each}"), "message": _UNKNOWN}
+                looked_at += 1
+                message = unknown(each, known | OF_NAMED) if looked_at <= MOST else UNKNOWN
+                yield {"field": printable(f"{name}.{position}.{each}"), "message": message}
         yield from _problems_of_control(f"{name}.{position}.time_control", fields.get("time_control"))
-        if unknown:
+        if strange:
             mended[position] = msgspec.Raw(encoded(fields))
     if mended:
-        given = enumerate(_list(config[name]) or ())
+        given = enumerate(list_of(config[name]) or ())
         config[name] = msgspec.Raw(b"[" + b",".join(bytes(mended.get(at, raw)) for at, raw in given) + b"]")
 
 
 def _problems_of_control(path: str, raw: msgspec.Raw | None) -> Iterator[Detail]:
     if raw is None or bytes(raw).count(b":") <= MOST_MEMBERS:
         return
-    control = _object(raw)
+    control = members(raw)
     if control is None:
         return
-    stages = _list(control.get("stages")) or []
+    stages = list_of(control.get("stages")) or []
     objects = {path: control} | {
-        f"{path}.stages.{number}": _object(stage) for number, stage in enumerate(stages[:_MOST_STAGES_OF_ONE])
+        f"{path}.stages.{number}": members(stage) for number, stage in enumerate(stages[:_MOST_STAGES_OF_ONE])
     }
-    for place, members in objects.items():
-        if members is not None and len(members) > MOST_MEMBERS:
+    for place, parts in objects.items():
+        if parts is not None and len(parts) > MOST_MEMBERS:
             yield {"field": place, "message": f"must have at most {MOST_MEMBERS} members"}
 
 
@@ -164,7 +181,7 @@ def _owners(config: Fields, name: str) -> list[Fields]:
     try:
         return _objects(raw)
     except msgspec.ValidationError:
-        return [_object(each) or {} for each in _list(raw) or ()]
+        return [members(each) or {} for each in list_of(raw) or ()]
 
 
 def _stages(raw: msgspec.Raw | None) -> int:
@@ -172,10 +189,10 @@ def _stages(raw: msgspec.Raw | None) -> int:
     text = b"" if raw is None else bytes(raw).strip()
     if text[:1] == b'"':
         return min(_parts(text), _MOST_STAGES_OF_ONE)
-    control = _object(raw)
+    control = members(raw)
     if control is None:
         return 0
-    stages = _list(control.get("stages"))
+    stages = list_of(control.get("stages"))
     count = _parts(bytes(control.get("notation", b""))) if stages is None else max(len(stages), 1)
     return min(count, _MOST_STAGES_OF_ONE)
 
@@ -185,20 +202,20 @@ def _parts(text: bytes) -> int:
     return 1 + len(_NEXT_STAGE.findall(text))
 
 
-def _object(raw: msgspec.Raw | None) -> Fields | None:
+def members(raw: msgspec.Raw | None) -> Fields | None:
     """The members of a JSON object; None for anything else."""
     if raw is None or bytes(raw).lstrip()[:1] != b"{":
         return None
-    members: Fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    return members
+    found: Fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    return found
 
 
-def _list(raw: msgspec.Raw | None) -> list[Any] | None:
+def list_of(raw: msgspec.Raw | None) -> list[Any] | None:
     """The members of a JSON list; None for anything else."""
     if raw is None or bytes(raw).lstrip()[:1] != b"[":
         return None
-    members: list[Any] = msgspec.json.decode(raw, type=list[msgspec.Raw])
-    return members
+    found: list[Any] = msgspec.json.decode(raw, type=list[msgspec.Raw])
+    return found
 
 
 def encoded(fields: Fields) -> bytes:

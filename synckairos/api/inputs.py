@@ -17,6 +17,7 @@ import msgspec
 
 from synckairos.api.request import ApiRequest
 from synckairos.api.schemas import Body, Input
+from synckairos.api.suggestions import MOST, UNKNOWN, unknown
 from synckairos.core import keys
 from synckairos.core.model import Options
 from synckairos.errors import Detail, UnsupportedMediaType, ValidationError
@@ -41,8 +42,6 @@ MAX_PATCH = 33 * 1024
 all of a session's metadata can be replaced by other metadata."""
 MAX_PROBLEMS = 100
 """How many problems an answer lists. Further ones are left out."""
-_UNKNOWN = "is unknown"
-"""What is said of a field that is none, here and in the function library."""
 MAX_NAME = 256
 """How many characters of a field's dotted path an answer shows."""
 _MAX_INLINE = 32 * 1024
@@ -240,8 +239,8 @@ def _unknown_names(text: bytes, known: frozenset[str]) -> list[Detail]:
         names = msgspec.json.decode(text, type=dict[str, msgspec.Raw]).keys()
     except (ValueError, RecursionError):
         return []
-    unknown = list(islice((name for name in names if name not in known), MAX_PROBLEMS + 1)) if known else []
-    return [_problem(name, _UNKNOWN) for name in unknown] if len(unknown) > MAX_PROBLEMS else []
+    strange = list(islice((name for name in names if name not in known), MAX_PROBLEMS + 1)) if known else []
+    return [_problem(name, UNKNOWN) for name in strange] if len(strange) > MAX_PROBLEMS else []
 
 
 def _is_unambiguous(text: bytes) -> bool:
@@ -317,7 +316,7 @@ def named_as_given(request: str | None = None) -> Iterator[None]:
         # What is unknown is a field that the caller made up, whatever it is called.
         renamed = [
             {**each, "field": names[each["field"]]}
-            if each["field"] in names and each["message"] != _UNKNOWN
+            if each["field"] in names and each["message"] != UNKNOWN
             else each
             for each in error.details
         ]
@@ -334,9 +333,11 @@ def _problems_of_fields(
     valid: gets the fields that are right by themselves
     """
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+    looked_at = 0
     for name, value in given.items():
         if name not in fields:
-            yield _problem(name, _UNKNOWN)
+            looked_at += 1
+            yield _problem(name, unknown(name, fields.keys()) if looked_at <= MOST else UNKNOWN)
             continue
         if isinstance(value, str) and not _encodable(value):
             yield _problem(name, "has half a surrogate pair")

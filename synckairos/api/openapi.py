@@ -1,10 +1,9 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the types of the bodies, and a page from it."""
+"""The OpenAPI 3.1 document, made from the table of routes and the types of the bodies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from html import escape
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +11,7 @@ import msgspec
 
 from synckairos import __version__
 from synckairos.api import gate, limits, quotas, schemas
+from synckairos.api.examples import EXAMPLES
 from synckairos.api.inputs import MATCH, VISIBLE
 from synckairos.api.limits import RateLimit
 from synckairos.api.route import Route, arguments_of
@@ -34,9 +34,7 @@ from synckairos.errors import (
     ValidationError,
 )
 
-CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-_ABOUT = (
+ABOUT = (
     "Turn timers that everybody sees run the same. Times are UTC; `*_ms` are milliseconds, `*_at` ISO 8601. "
     "All times are those of the Redis primary's clock, see `GET /v1/time`. "
     "Events come over the WebSocket `/ws?session_id=…`."
@@ -69,7 +67,7 @@ def document(routes: Sequence[Route], settings: Settings) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, settings)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "SyncKairos", "version": __version__, "description": _ABOUT},
+        "info": {"title": "SyncKairos", "version": __version__, "description": ABOUT},
         "paths": paths,
         "components": {
             "schemas": _components(tuple(dict.fromkeys(types)), settings.long_clocks),
@@ -121,6 +119,9 @@ def _operation(route: Route, settings: Settings) -> dict[str, Any]:
             "required": route.body_required,
             "content": {"application/json": {"schema": _ref(route.body)}},
         }
+        body = EXAMPLES[route.name].body
+        if body is not None:
+            operation["requestBody"]["content"]["application/json"]["example"] = body
     return operation
 
 
@@ -193,109 +194,3 @@ def _limit(route: Route, settings: Settings) -> RateLimit | None:
 
 def _ref(kind: type[msgspec.Struct]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{kind.__name__}"}
-
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-:root{color-scheme:light dark}code,.method{font-family:ui-monospace,monospace;font-size:.9em}
-details{border:1px solid #8888;border-radius:6px;margin:.4rem 0;padding:.4rem .8rem}
-summary{cursor:pointer}.method{display:inline-block;min-width:4.5em;font-weight:700}
-table{border-collapse:collapse;margin:.5rem 0}
-td{text-align:left;vertical-align:top;padding:.15rem .8rem .15rem 0}
-"""
-
-
-def page(described: dict[str, Any]) -> bytes:
-    """The document as an HTML page without scripts or other files."""
-    tags = dict.fromkeys(
-        tag for methods in described["paths"].values() for each in methods.values() for tag in each["tags"]
-    )
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        "<meta name=viewport content='width=device-width'>",
-        f"<title>SyncKairos {escape(__version__)}</title><style>{_STYLE}</style>",
-        f"<h1>SyncKairos {escape(__version__)}</h1><p>{_prose(_ABOUT)}</p>",
-        "<p>For programs: <a href=/openapi.json>openapi.json</a></p>",
-    ]
-    for tag in tags:
-        parts.append(f"<h2>{escape(tag.capitalize())}</h2>")
-        for path, methods in described["paths"].items():
-            parts += [
-                _operation_html(method, path, operation)
-                for method, operation in methods.items()
-                if operation["tags"] == [tag]
-            ]
-    parts.append("<h2>Types</h2>")
-    for name, schema in described["components"]["schemas"].items():
-        rows = "".join(
-            f"<tr><td><code>{escape(field)}</code>"
-            f"{'' if field in schema.get('required', ()) else ' (optional)'}"
-            f"<td>{_type(inner)}<td>{_about(inner)}"
-            for field, inner in schema.get("properties", {}).items()
-        )
-        about = _prose(schema.get("description", ""))
-        parts.append(
-            f"<details id={escape(name)}><summary><code>{escape(name)}</code> {about}</summary>"
-            f"<table>{rows}</table></details>"
-        )
-    return "\n".join(parts).encode()
-
-
-def _operation_html(method: str, path: str, operation: dict[str, Any]) -> str:
-    body = operation.get("requestBody")
-    rows = "".join(
-        f"<tr><td><code>{escape(parameter['name'])}</code><td>{escape(parameter['in'])}"
-        f"<td>{_type(parameter['schema'])}<td>{_prose(parameter.get('description', ''))}"
-        for parameter in operation["parameters"]
-    )
-    if body is not None:
-        needed = "required" if body["required"] else "optional"
-        rows += f"<tr><td>body<td>{needed}<td>{_type(body['content']['application/json']['schema'])}<td>"
-    answers = "".join(
-        f"<tr><td>{status}<td>{escape(answer['description'])}"
-        f"<td>{'; '.join(_type(content.get('schema', {})) for content in answer.get('content', {}).values())}"
-        for status, answer in operation["responses"].items()
-    )
-    return (
-        f"<details><summary><span class=method>{method.upper()}</span><code>{escape(path)}</code> "
-        f"{escape(operation['summary'])}</summary><p>{_prose(operation.get('description', ''))}</p>"
-        f"<table>{rows}</table><table>{answers}</table></details>"
-    )
-
-
-def _type(schema: dict[str, Any]) -> str:
-    """A schema in one line."""
-    if "$ref" in schema:
-        name = escape(schema["$ref"].rpartition("/")[2])
-        return f"<a href=#{name}>{name}</a>"
-    if "anyOf" in schema:
-        return " or ".join(map(_type, schema["anyOf"]))
-    if "enum" in schema:
-        return ", ".join(f"<code>{escape(str(value))}</code>" for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {_type(schema.get('items', {}))}"
-    bounds = [
-        f"{words} {schema[name]}"
-        for name, words in (("minimum", "from"), ("maximum", "to"), ("maxLength", "up to"))
-        if name in schema
-    ]
-    return escape(" ".join([str(schema.get("format", schema.get("type", "any"))), *bounds]))
-
-
-def _about(schema: dict[str, Any]) -> str:
-    """The description and the examples of a schema and of its alternatives (`anyOf`)."""
-    parts = [schema, *schema.get("anyOf", ())]
-    said = [_prose(part["description"]) for part in parts if "description" in part]
-    examples = [example for part in parts for example in part.get("examples", ())]
-    if examples:
-        texts = (each if isinstance(each, str) else msgspec.json.encode(each).decode() for each in examples)
-        said.append("such as " + ", ".join(f"<code>{escape(text)}</code>" for text in texts))
-    return "; ".join(said)
-
-
-def _prose(text: str) -> str:
-    """Text as HTML; parts between backticks become code."""
-    return "".join(
-        f"<code>{escape(part)}</code>" if position % 2 else escape(part)
-        for position, part in enumerate(text.split("`"))
-    )

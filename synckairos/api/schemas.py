@@ -422,6 +422,9 @@ Notation = Annotated[
 ]
 
 
+Name = Annotated[str, Meta(min_length=1, max_length=200, description="A name for people", examples=["Anna"])]
+
+
 StageKind = Literal["fischer", "bronstein", "delay", "byoyomi", "canadian", "hourglass"]
 ControlKind = Literal[StageKind, "stages", "none"]
 
@@ -491,10 +494,31 @@ class JoinBody(ParticipantConfig):
     expected_version: Version | None = None
 
 
+class NewParticipant(Struct, kw_only=True):
+    """A participant of a new session, by id, by name, or by both."""
+
+    participant_id: Annotated[Uuid | None, Meta(description="Made where there is a name")] = None
+    name: Annotated[Name, Meta(description="Kept as `metadata.names`")] | None = None
+    participant_index: Annotated[int, Meta(ge=0, le=999, description="Place in the rotation")] | None = None
+    group_id: Uuid | None = None
+    group: Annotated[Name, Meta(description="A group by its name, in place of `group_id`")] | None = None
+    total_time_ms: Bank | None = None
+    time_control: TimeControl | Notation | None = None
+
+
 class GroupConfig(Struct):
     """Participants who share one clock."""
 
     group_id: Uuid
+    total_time_ms: Bank | None = None
+    time_control: TimeControl | Notation | None = None
+
+
+class NewGroup(Struct, kw_only=True):
+    """A group of a new session, by id, by name, or by both."""
+
+    group_id: Annotated[Uuid | None, Meta(description="Made where there is a name")] = None
+    name: Annotated[Name, Meta(description="Kept as `metadata.names`")] | None = None
     total_time_ms: Bank | None = None
     time_control: TimeControl | Notation | None = None
 
@@ -520,9 +544,18 @@ class SessionConfig(Struct, kw_only=True):
         | None
     ) = None
     sync_mode: Annotated[SyncMode | None, Meta(description="Required without a preset")] = None
-    participants: Annotated[list[ParticipantConfig], Meta(min_length=1, max_length=1000)]
+    title: Annotated[Name, Meta(description="Kept as `metadata.title`")] | None = None
+    participants: Annotated[
+        list[NewParticipant | Name],
+        Meta(
+            min_length=1,
+            max_length=1000,
+            description="A text is a participant's name, or an id",
+            examples=[["Anna", "Ben"]],
+        ),
+    ]
     session_id: Uuid | None = None
-    groups: list[GroupConfig] | None = None
+    groups: list[NewGroup | Name] | None = None
     active_participant_id: Uuid | None = None
     total_time_ms: Bank | None = None
     time_per_cycle_ms: CycleTime | None = None

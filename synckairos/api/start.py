@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from synckairos import metrics
-from synckairos.api import chain, openapi
+from synckairos.api import chain, docs, openapi
 from synckairos.api.context import Context
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
@@ -141,7 +141,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             readiness=readiness,
             commands=chain.of_commands(carry_out),
             openapi=msgspec.json.encode(described),
-            docs=openapi.page(described),
+            docs=docs.page(described),
             closing=closing.pop_all(),
         )
     _look_after_sockets(context)

@@ -121,8 +121,18 @@ class SyncKairos:
     async def create(
         self, config: Config | Mapping[str, Any] | None = None, /, **fields: Unpack[Config]
     ) -> State:
-        """Create a session from a config, given as an object or by its fields. `preset` fills in the rest."""
-        answer = await self.request("POST", "/v1/sessions", {**(config or {}), **fields})
+        """Create a session from a config, given as an object or by its fields. `preset` fills in the rest.
+
+        Participants and groups may be names: `participants=["Anna", "Ben"], title="Club night"`. A time
+        control that cannot be read is drawn below the traceback, with a caret under the place.
+        """
+        given: dict[str, Any] = {**(config or {}), **fields}
+        try:
+            answer = await self.request("POST", "/v1/sessions", given)
+        except ValidationError as error:
+            for drawn in error.carets(given):
+                error.add_note(drawn)
+            raise
         try:
             return read_state(answer)
         except msgspec.ValidationError as error:

@@ -56,14 +56,36 @@ class GroupConfig(TypedDict, total=False):
     time_control: TimeControlConfig | str | None
 
 
+class NewParticipant(TypedDict, total=False):
+    """A participant of a new session, by id, by name, or by both. The service makes an id for a name."""
+
+    participant_id: str | None
+    name: str | None
+    participant_index: int | None
+    group_id: str | None
+    group: str | None
+    total_time_ms: int | None
+    time_control: TimeControlConfig | str | None
+
+
+class NewGroup(TypedDict, total=False):
+    """A group of a new session, by id, by name, or by both."""
+
+    group_id: str | None
+    name: str | None
+    total_time_ms: int | None
+    time_control: TimeControlConfig | str | None
+
+
 class Config(TypedDict, total=False):
     """A new session. `preset` fills in what is not given; without it `sync_mode` is required."""
 
     preset: str | None
     session_id: str | None
     sync_mode: Literal["per_participant", "per_group", "per_cycle", "global", "count_up"] | None
-    participants: Sequence[ParticipantConfig | Mapping[str, Any]]
-    groups: Sequence[GroupConfig | Mapping[str, Any]] | None
+    title: str | None
+    participants: Sequence[NewParticipant | Mapping[str, Any] | str]
+    groups: Sequence[NewGroup | Mapping[str, Any] | str] | None
     active_participant_id: str | None
     total_time_ms: int | None
     time_per_cycle_ms: int | None

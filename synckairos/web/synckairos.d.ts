@@ -193,8 +193,10 @@ export interface Config {
   preset?: string;
   session_id?: string;
   sync_mode?: SyncMode;
-  participants: NewParticipant[];
-  groups?: { group_id: string; total_time_ms?: number; time_control?: TimeControl | string }[];
+  title?: string;
+  /** A text is a name, for which the service makes an id, or an id. */
+  participants: (NewParticipant | string)[];
+  groups?: (NewGroup | string)[];
   active_participant_id?: string;
   total_time_ms?: number;
   time_per_cycle_ms?: number;
@@ -234,10 +236,22 @@ export interface Preset {
   [more: string]: unknown;
 }
 
+/** A participant by id, by name, or by both. */
 export interface NewParticipant {
-  participant_id: string;
+  participant_id?: string;
+  name?: string;
   participant_index?: number;
   group_id?: string;
+  /** A group by its name, in place of `group_id`. */
+  group?: string;
+  total_time_ms?: number;
+  time_control?: TimeControl | string;
+}
+
+/** A group by id, by name, or by both. */
+export interface NewGroup {
+  group_id?: string;
+  name?: string;
   total_time_ms?: number;
   time_control?: TimeControl | string;
 }
@@ -382,7 +396,7 @@ export interface Calls {
   add(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
   /** Sets a clock to `ms`. Null: nothing changed, because at least `withinMs` was left. */
   set(owner: string | null, ms: number, options?: AdjustOptions): Promise<Changed | null>;
-  join(participant: NewParticipant, options?: CallOptions): Promise<Changed>;
+  join(participant: Omit<NewParticipant, "name" | "group"> & { participant_id: string }, options?: CallOptions): Promise<Changed>;
   leave(participantId: string, options?: CallOptions): Promise<Changed>;
   delete(options?: CallOptions): Promise<unknown>;
   /** The events after a version, at most 500. */

@@ -2652,7 +2652,15 @@ export class SyncKairos {
   find(id) { return this.#sessions.get(normalizeId(id)) ?? null; }
 
   /** Creates a session from a config and returns its state. */
-  create(config) { return this.request("POST", "/v1/sessions", config); }
+  async create(config) {
+    try {
+      return await this.request("POST", "/v1/sessions", config);
+    } catch (error) {
+      // Whoever reads the stack of an error that nobody handled sees where the text went wrong.
+      if (error instanceof SyncKairosError) error.stack = [error.stack, ...error.carets(config)].join("\n\n");
+      throw error;
+    }
+  }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
   list({ status = null, limit = null, cursor = null } = {}) {

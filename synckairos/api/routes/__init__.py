@@ -6,6 +6,7 @@ from synckairos.api.route import Route
 from synckairos.api.routes import (
     access_log,
     clocks,
+    docs,
     events,
     links,
     participants,
@@ -29,6 +30,7 @@ ROUTES: tuple[Route, ...] = (
     *presets.ROUTES,
     *access_log.ROUTES,
     *service.ROUTES,
+    *docs.ROUTES,
 )
 
 __all__ = ["ROUTES", "Route"]

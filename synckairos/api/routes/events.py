@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from synckairos.api import openapi, schemas
+from synckairos.api import schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -19,6 +19,8 @@ from synckairos.core.model import Envelope, Over
 from synckairos.realtime.messages import without_actor
 
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+_POLICY_OF_PICTURES = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 async def get_events(request: ApiRequest, session_id: str) -> Reply:
@@ -74,7 +76,7 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
             lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
         )
     reply = Reply(picture, content_type="image/svg+xml")
-    reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
+    reply.headers["content-security-policy"] = _POLICY_OF_PICTURES
     return reply
 
 

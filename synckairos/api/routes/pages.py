@@ -16,6 +16,7 @@ from synckairos.api import replies
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Handler, Route
+from synckairos.api.routes import docs
 from synckairos.auth import access
 from synckairos.auth.access import Action
 from synckairos.errors import NotFound
@@ -190,5 +191,6 @@ PAGES: tuple[Route, ...] = (
         )
         for name, file in _MODULES.items()
     ),
+    *docs.FILES,
 )
 """The routes for browsers. They are not part of the API that OpenAPI describes."""

@@ -30,6 +30,7 @@ async def join_session(request: ApiRequest, session_id: str) -> Reply:
     reader.query(schemas.NoQuery)
     participant = await reader.object(MAX_PARTICIPANT)
     options = reader.options(_conditions(reader, participant or {}))
+    reader.problems += configs.unknown_of_participant(participant or {})
     sessions = request.context.sessions
     if reader.problems and participant is not None:
         reader.problems += await _validate_participant(request.context.redis_sessions, participant)

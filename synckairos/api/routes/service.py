@@ -7,7 +7,7 @@ import math
 from http import HTTPStatus
 
 from synckairos import __version__, metrics
-from synckairos.api import limits, openapi, origin, replies, schemas
+from synckairos.api import limits, origin, replies, schemas
 from synckairos.api.inputs import Reader
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -99,18 +99,6 @@ async def get_metrics(_: ApiRequest) -> Reply:
     return Reply(text, content_type=metrics.CONTENT_TYPE)
 
 
-async def get_openapi(request: ApiRequest) -> Reply:
-    """This description, as OpenAPI."""
-    return Reply(request.context.openapi)
-
-
-async def get_docs(request: ApiRequest) -> Reply:
-    """This description, for people."""
-    reply = Reply(request.context.docs, content_type="text/html; charset=utf-8")
-    reply.headers["content-security-policy"] = openapi.CONTENT_SECURITY_POLICY
-    return reply
-
-
 ROUTES: tuple[Route, ...] = (
     Route(
         "GET",
@@ -162,17 +150,5 @@ ROUTES: tuple[Route, ...] = (
         "service",
         content_type=metrics.CONTENT_TYPE,
         action=Action.READ_METRICS,
-    ),
-    Route(
-        "GET", "/openapi.json", get_openapi, "This description, as OpenAPI", "service", action=Action.PUBLIC
-    ),
-    Route(
-        "GET",
-        "/docs",
-        get_docs,
-        "This description, for people",
-        "service",
-        content_type="text/html",
-        action=Action.PUBLIC,
     ),
 )

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from synckairos import presets
-from synckairos.api import configs, limits, replies, schemas
+from synckairos.api import configs, limits, named, replies, schemas
 from synckairos.api.inputs import MAX_CONFIG, Reader, decoded, refuse
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
@@ -48,18 +48,20 @@ async def create_session(request: ApiRequest) -> Reply:
     reader = Reader(request)
     reader.query(schemas.NoQuery)
     key = reader.request_key()
-    config = await reader.object(MAX_CONFIG, configs.CONFIG)
+    config = await reader.object(MAX_CONFIG, configs.NAMES)
     given = {} if config is None else dict(config)
+    caller = request.caller
+    session_id = _id_for(config or {}, caller, key)
     complete = True
     size, ask = configs.Size(0, 0), True
     if config is not None:
         config, complete = _with_preset(reader, config)
+        reader.problems += named.with_ids(config, session_id)
         size = configs.size(config)
         # One was taken before the body was read, see the gate. A big config takes the rest of its price now.
         await limits.take(request, limits.CREATE, quantity=size.price - 1, spent=1)
         found, ask = configs.problems(config, size.stages)
         reader.problems += found
-    caller = request.caller
     if reader.problems and config is not None and ask:
         async with request.context.heavy_calls.turn(size.weight):
             problems = await _validate_config(sessions, config)
@@ -74,7 +76,6 @@ async def create_session(request: ApiRequest) -> Reply:
         traceparent=request.traceparent,
         request=key,
     )
-    session_id = _id_for(config, caller, key)
     if key is not None or _given_id(config)[1] is not None:
         await _restore_if_lost(request, session_id)
     async with (

@@ -251,6 +251,7 @@ ROUTES = {
     "GET /ready": _PUBLIC,
     "GET /openapi.json": _PUBLIC,
     "GET /docs": _PUBLIC,
+    "GET /docs/{file}": _PUBLIC,
     "GET /": _PUBLIC,
     "GET /s/{session_id}": _PUBLIC,
     "GET /console/access": Call("read", "200", "nothing"),

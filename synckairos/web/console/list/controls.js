@@ -1,6 +1,7 @@
 // Time controls in words. This page reads their texts only to explain them while the user types: the service
 // decides whether one is valid. "Time controls as text" in lua/controls/README.md says how it reads them.
 
+import { list, t } from "../shared/i18n.js";
 import { formatDuration } from "../shared/time.js";
 
 const MINUTE = 60_000;
@@ -11,16 +12,16 @@ const PGN_FROM = 180;
 
 /** Examples as players write them, with the names that players use. */
 export const EXAMPLES = Object.freeze([
-  ["5+3", "increment"],
-  ["10d5", "delay"],
-  ["10b5", "Bronstein"],
-  ["10+5x30", "byo-yomi"],
-  ["10+5+3x30", "increment, byo-yomi"],
-  ["10+25/300", "Canadian"],
-  ["hourglass 5", "hourglass"],
-  ["40/90:30+30", "stages"],
-  ["G/60;d5", "US Chess"],
-  ["-", "no limit"],
+  ["5+3", t("example.increment")],
+  ["10d5", t("example.delay")],
+  ["10b5", t("example.bronstein")],
+  ["10+5x30", t("example.byoyomi")],
+  ["10+5+3x30", t("example.byoyomiIncrement")],
+  ["10+25/300", t("example.canadian")],
+  ["hourglass 5", t("example.hourglass")],
+  ["40/90:30+30", t("example.stages")],
+  ["G/60;d5", t("example.usChess")],
+  ["-", t("word.noLimit")],
 ]);
 
 const QUARTERS = { "¼": 0.25, "½": 0.5, "¾": 0.75 };
@@ -202,70 +203,94 @@ function readSgf(text) {
   return { bank_ms: bank_ms ?? 0, control };
 }
 
-const count = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
-const every = (moves) => (moves === 1 ? "every move" : `every ${moves} moves`);
-
 /** The rule of a control or stage without its main time, as the end of a sentence. */
 function ruleText(control) {
-  const per = formatDuration(control.period_ms ?? 0);
+  const time = formatDuration(control.period_ms ?? 0);
   switch (control.kind ?? "fischer") {
     case "fischer":
-      return control.increment_ms ? `plus ${formatDuration(control.increment_ms)} after every move` : "";
-    case "bronstein":
-      return `after every move its time is given back, at most ${formatDuration(control.delay_ms)}`;
-    case "delay":
-      return `in every move the first ${formatDuration(control.delay_ms)} are free`;
-    case "byoyomi": {
-      const added = control.increment_ms
-        ? `plus ${formatDuration(control.increment_ms)} after every move of it, `
+      return control.increment_ms
+        ? t("control.increment", { time: formatDuration(control.increment_ms) })
         : "";
-      return `${added}then ${count(control.periods, "period")} of ${per}, each kept by a move in it`;
+    case "bronstein":
+      return t("control.bronstein", { time: formatDuration(control.delay_ms) });
+    case "delay":
+      return t("control.delay", { time: formatDuration(control.delay_ms) });
+    case "byoyomi": {
+      const increment = formatDuration(control.increment_ms ?? 0);
+      const values = { count: control.periods, time, increment };
+      return control.increment_ms ? t("control.byoyomiIncrement", values) : t("control.byoyomi", values);
     }
     case "canadian":
-      return `then ${count(control.moves, "move")} in every ${per}`;
+      return t("control.canadian", { count: control.moves, time });
     case "hourglass":
-      return "the time that one player uses, the other one gets";
+      return t("control.hourglassRule");
     default:
       return "";
   }
+}
+
+/** Kinds whose rule goes on with the sentence. The others have one of their own. */
+const GOES_ON = new Set(["fischer", "byoyomi", "canadian"]);
+
+const ownersTime = (ms, teams) => t(teams ? "control.eachTeam" : "control.each", { time: formatDuration(ms) });
+
+const closed = (words) => t("control.sentence", { words: `${words[0].toUpperCase()}${words.slice(1)}` });
+
+/** A stage of a control: its time, and for which moves. */
+function stageText(stage, { isFirst, isRepeated, teams }) {
+  const time = isFirst ? ownersTime(stage.time_ms, teams) : formatDuration(stage.time_ms);
+  const values = { time, count: stage.moves };
+  if (!stage.moves) return isFirst ? time : t("control.stageRest", values);
+  if (isRepeated) return isFirst ? t("control.stageFirstEvery", values) : t("control.stageNextEvery", values);
+  return isFirst ? t("control.stageFirst", values) : t("control.stageNext", values);
+}
+
+/** A stage with the rule that holds in it alone. */
+function stageWithRule(stage, words) {
+  const rule = ruleText(stage);
+  if (rule === "") return words;
+  if ((stage.kind ?? "fischer") === "fischer")
+    return t("control.stageIncrement", { stage: words, time: formatDuration(stage.increment_ms) });
+  return t("control.stageRule", { stage: words, rule });
 }
 
 /**
  * A time control in a sentence: "5 min each, plus 3 s after every move."
  *
  * @param {object} control A control with a `kind`, as a state shows it.
- * @param {{bank_ms?: number | null, each?: string, increment_ms?: number}} [options] bank_ms: the time that
- *   every owner begins with; each: "each" or "for each team"; increment_ms: the session's increment
+ * @param {{bank_ms?: number | null, teams?: boolean, increment_ms?: number}} [options] bank_ms: the time that
+ *   every owner begins with; teams: whether teams own the clocks; increment_ms: the session's increment
  * @returns {string}
  */
-export function explainControl(control, { bank_ms = null, each = "each", increment_ms = 0 } = {}) {
-  if (control.kind === "none") return "No limit: time is counted and never runs out.";
-  const overtime = control.overtime_ms
-    ? ` After that up to ${formatDuration(control.overtime_ms)} of overtime, below zero.`
-    : "";
-  if (control.kind === "stages") {
-    const same = control.stages.every((stage) => ruleText(stage) === ruleText(control.stages[0]));
-    const parts = control.stages.map((stage, position) => {
-      const time = `${formatDuration(stage.time_ms)}${position === 0 ? ` ${each}` : " more"}`;
-      const isRepeated = control.repeat && position === control.stages.length - 1;
-      const which = position === 0 ? "the first" : "the next";
-      const these = isRepeated ? every(stage.moves) : `${which} ${count(stage.moves ?? 0, "move")}`;
-      const moves = stage.moves ? ` for ${these}` : "";
-      const rule = same ? "" : ruleText(stage);
-      const how = rule.startsWith("plus ") ? ` with ${rule.slice(5)}` : rule && ` (${rule})`;
-      return `${position === 0 ? "" : "then "}${time}${moves || (position ? " for the rest" : "")}${how}`;
-    });
-    const how = same ? ruleText(control.stages[0]) : "";
-    return `${parts.join(", ")}${how ? `, ${how}` : ""}.${overtime}`;
-  }
-  const how = ruleText(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
-  let time = bank_ms === null ? "" : `${formatDuration(bank_ms)} ${each}`;
-  if (bank_ms === 0) time = "no main time";
-  const sentence =
-    [time, how].filter(Boolean).join(/^(?:plus|then) /.test(how) ? ", " : "; ") ||
-    "sudden death: time only runs down";
-  return `${sentence[0].toUpperCase()}${sentence.slice(1)}.${overtime}`;
+export function explainControl(control, { bank_ms = null, teams = false, increment_ms = 0 } = {}) {
+  if (control.kind === "none") return t("control.none");
+  const words = [closed(clauses(control, { bank_ms, teams, increment_ms }))];
+  if (control.overtime_ms) words.push(t("control.overtime", { time: formatDuration(control.overtime_ms) }));
+  return words.join(" ");
 }
+
+function clauses(control, { bank_ms, teams, increment_ms }) {
+  if (control.kind === "stages") {
+    const { stages } = control;
+    const same = stages.every((stage) => ruleText(stage) === ruleText(stages[0]));
+    const words = stages.map((stage, position) => {
+      const isRepeated = Boolean(control.repeat) && position === stages.length - 1;
+      const text = stageText(stage, { isFirst: position === 0, isRepeated, teams });
+      return same ? text : stageWithRule(stage, text);
+    });
+    const rule = same ? ruleText(stages[0]) : "";
+    return [...words, rule].filter(Boolean).reduce((first, second) => t("control.goesOn", { first, second }));
+  }
+  const rule = ruleText(control.kind === "fischer" || !control.kind ? { increment_ms, ...control } : control);
+  let time = bank_ms === null ? "" : ownersTime(bank_ms, teams);
+  if (bank_ms === 0) time = t("control.noMain");
+  if (time === "" || rule === "") return time || rule || t("control.suddenDeath");
+  const values = { first: time, second: rule };
+  return GOES_ON.has(control.kind ?? "fischer") ? t("control.goesOn", values) : t("control.besides", values);
+}
+
+/** The same without the stop at its end, for a label. */
+const withoutStop = (text) => text.replace(/[.。]$/, "");
 
 const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
 
@@ -276,14 +301,16 @@ const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
  * @returns {{ms: number | null, caption: string}} ms: null for a clock without a limit
  */
 export function initialTime(config) {
-  if (config.sync_mode === "count_up") return { ms: 0, caption: "counts up" };
+  if (config.sync_mode === "count_up") return { ms: 0, caption: t("control.countsUpCaption") };
   if (config.time_per_cycle_ms) {
     return {
       ms: config.time_per_cycle_ms,
-      caption: config.total_time_ms ? `of ${formatDuration(config.total_time_ms)}` : "a turn",
+      caption: config.total_time_ms
+        ? t("control.ofTotal", { time: formatDuration(config.total_time_ms) })
+        : t("control.aTurn"),
     };
   }
-  if (config.total_time_ms) return { ms: config.total_time_ms, caption: "for all" };
+  if (config.total_time_ms) return { ms: config.total_time_ms, caption: t("control.forAllCaption") };
   const text =
     typeof config.time_control === "string" ? config.time_control : (config.time_control?.notation ?? "");
   const read = readControl(text);
@@ -297,20 +324,23 @@ function captionOf(control) {
     case "fischer":
       return control.increment_ms ? `+ ${per(control.increment_ms)}` : "";
     case "bronstein":
-      return `${per(control.delay_ms)} back`;
+      return t("control.bronsteinCaption", { time: per(control.delay_ms) });
     case "delay":
-      return `${per(control.delay_ms)} delay`;
+      return t("control.delayCaption", { time: per(control.delay_ms) });
     case "byoyomi":
       return `${control.increment_ms ? `+ ${per(control.increment_ms)} ` : ""}+ ${control.periods} × ${per(control.period_ms)}`;
     case "canadian":
-      return `+ ${control.moves} in ${per(control.period_ms)}`;
+      return t("control.canadianCaption", { count: control.moves, time: per(control.period_ms) });
     case "stages": {
       const later = control.stages.slice(1).map((stage) => per(stage.time_ms));
-      const again = control.repeat ? every(control.stages.at(-1).moves) : "";
-      return [later.length > 0 && `then ${later.join(", ")}`, again].filter(Boolean).join(" ");
+      const again = control.repeat ? t("control.every", { count: control.stages.at(-1).moves }) : "";
+      const then = later.length > 0 ? t("control.stagesCaption", { times: list(later, { type: "unit" }) }) : "";
+      return [then, again].filter(Boolean).join(" ");
     }
     case "none":
-      return "no limit";
+      return t("word.noLimit");
+    case "hourglass":
+      return t("example.hourglass");
     default:
       return control.kind;
   }
@@ -323,7 +353,7 @@ function captionOf(control) {
  * @returns {string}
  */
 export function clockLabel(state) {
-  const turn = state.time_per_cycle_ms === null ? "" : `${formatDuration(state.time_per_cycle_ms)} a turn`;
+  const turn = state.time_per_cycle_ms === null ? "" : t("control.perTurn", { time: formatDuration(state.time_per_cycle_ms) });
   // A session's own bank is the one at the start of the cycle. The time used before belongs to the whole.
   const whole =
     state.total_time_ms +
@@ -332,26 +362,28 @@ export function clockLabel(state) {
     case "per_cycle":
       return turn;
     case "global":
-      return [state.total_time_ms === null ? "" : `${inSeconds(whole)} for all`, turn]
+      return [state.total_time_ms === null ? "" : t("control.forAll", { time: inSeconds(whole) }), turn]
         .filter(Boolean)
         .join(", ");
     case "count_up":
-      return state.max_time_ms === null ? "Counts up" : `Counts up to ${formatDuration(state.max_time_ms)}`;
+      return state.max_time_ms === null
+        ? t("control.countsUp")
+        : t("control.countsUpTo", { time: formatDuration(state.max_time_ms) });
     default: {
       const control = state.time_control ?? {};
-      if (control.kind === "none") return "No limit";
+      if (control.kind === "none") return t("control.noLimit");
       if (/^\d+(?:\.\d+)?$/.test(control.notation ?? ""))
-        return `${formatDuration(readControl(control.notation).bank_ms)} each`;
+        return ownersTime(readControl(control.notation).bank_ms, false);
       // Minutes are hard to read where they are days.
       const read = control.notation ? readControl(control.notation) : null;
       if (control.notation && !(read?.bank_ms >= DAY)) return control.notation;
-      if (read) return explainControl(control, { bank_ms: read.bank_ms }).slice(0, -1);
+      if (read) return withoutStop(explainControl(control, { bank_ms: read.bank_ms }));
       const banks = new Set(
         (state.groups?.length ? state.groups : (state.participants ?? [])).map((each) => each.total_time_ms),
       );
       const [only] = banks;
       const begins = state.status === "pending" && banks.size === 1 && only ? only : null;
-      return explainControl(control, { bank_ms: begins, increment_ms: state.increment_ms }).slice(0, -1);
+      return withoutStop(explainControl(control, { bank_ms: begins, increment_ms: state.increment_ms }));
     }
   }
 }

@@ -4,11 +4,12 @@
 import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
 import { participantsPart } from "./participants.js";
-import { defaultNames } from "./presets.js";
+import { defaultNames, presetTexts } from "./presets.js";
+import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { settingsPart } from "./settings.js";
 import { timePart } from "./timing.js";
-import { askForToken, button, copy, errorText, fill, h, note, setText } from "../shared/ui.js";
+import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
 /** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [
@@ -53,7 +54,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
   const title = textField({
-    label: "Title (optional)",
+    label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
   });
   const participants = participantsPart(
@@ -71,7 +72,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const modes = h(
     "fieldset",
     { class: "modes" },
-    h("legend", {}, "Which clock runs"),
+    h("legend", {}, t("form.whichClock")),
     h(
       "div",
       { class: "mode-list" },
@@ -101,18 +102,18 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     ),
   );
 
-  const request = h("pre", { class: "request", tabindex: "0", "aria-label": "Request" });
+  const request = h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") });
   const asRequest = disclosure(
-    "The same by HTTP",
-    "For a backend, or a shell",
+    t("form.byHttp"),
+    t("form.byHttpHint"),
     request,
     h(
       "div",
       { class: "buttons" },
-      button("Copy", { icon: "copy", onclick: () => copy(request.textContent) }),
+      button(t("word.copy"), { icon: "copy", onclick: () => copy(request.textContent) }),
     ),
   );
-  const submit = h("button", { class: "button primary large" }, "Create session");
+  const submit = h("button", { class: "button primary large" }, t("form.create"));
 
   const form = h(
     "form",
@@ -126,12 +127,12 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section("Who takes part", title.element, participants.element),
-    preset ? disclosure("Time", time.brief, time.element) : section("Time", time.element),
-    disclosure("More settings", "Timeouts, warnings, pauses, start and end, how it is shown", more.element),
+    section(t("form.who"), title.element, participants.element),
+    preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
+    disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
     summary,
-    h("div", { class: "submit" }, submit, h("a", { class: "button quiet large", href: "#new" }, "Back")),
+    h("div", { class: "submit" }, submit, h("a", { class: "button quiet large", href: "#new" }, t("word.back"))),
   );
 
   // While the request is shown, it follows every change of the form.
@@ -144,7 +145,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   asRequest.addEventListener("toggle", refresh);
 
   function show() {
-    title.control.placeholder = preset?.title ?? TITLES[mode];
+    title.control.placeholder = preset ? presetTexts(preset).title : TITLES[mode];
     time.show(mode);
     participants.show();
     more.show(mode);
@@ -166,7 +167,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
     const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
-    const sessionTitle = title.text || (byNames ? "" : isPreset ? preset.title : TITLES[mode]);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     if (preset) metadata.preset = preset.name; // for the button of its use, also where its times were changed
@@ -211,7 +212,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       left.length > 0 &&
         note(
           "danger",
-          h("p", {}, h("strong", {}, "The service did not accept this:")),
+          h("p", {}, h("strong", {}, t("form.notAccepted"))),
           h(
             "ul",
             {},
@@ -236,7 +237,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       return;
     }
     submit.setAttribute("aria-busy", "true");
-    setText(submit, "Creating…");
+    setText(submit, t("form.creating"));
     let hasNewToken = false;
     try {
       const state = await client.create(sessionConfig);
@@ -259,7 +260,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
 
   function enableSubmit() {
     submit.removeAttribute("aria-busy");
-    setText(submit, "Create session");
+    setText(submit, t("form.create"));
   }
   // When the user goes back from the session's page, the browser may restore this one with a busy button.
   window.addEventListener("pageshow", (event) => {
@@ -282,6 +283,6 @@ function disclosure(heading, hint, ...children) {
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 
 function section(heading, ...children) {
-  const id = `part-${heading.toLowerCase().replaceAll(" ", "-")}`;
+  const id = newId("part");
   return h("section", { class: "part", "aria-labelledby": id }, h("h2", { id }, heading), ...children);
 }

@@ -3,17 +3,19 @@
 
 import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
+import { number, t } from "../shared/i18n.js";
 import { fromLocal, toLocal } from "../shared/moments.js";
 import { formatDuration, parseDuration } from "../shared/time.js";
 
 /** The service's error message without the names of modes, and with durations in place of milliseconds. */
 function forPeople(path, serviceMessage) {
-  const message = serviceMessage.replace(/^(is required) in [a-z_]+$/, "$1");
-  if (/^(?:starts|ends)_at_ms$/.test(path)) return message.replace(/starts_at_ms/g, "the start");
+  if (/^is required(?: in [a-z_]+)?$/.test(serviceMessage)) return t("fault.required");
+  const message = serviceMessage;
+  if (/^(?:starts|ends)_at_ms$/.test(path)) return message.replace(/starts_at_ms/g, t("fault.theStart"));
   if (!/_ms(?:\.\d+)?$/.test(path)) return message;
   const range = /must be an integer from (\d+) to (\d+)/.exec(message);
   return range
-    ? `must be from ${formatDuration(Number(range[1]))} to ${formatDuration(Number(range[2]))}`
+    ? t("fault.range", { least: formatDuration(Number(range[1])), most: formatDuration(Number(range[2])) })
     : message;
 }
 
@@ -103,6 +105,9 @@ export function textField({
   };
 }
 
+/** Durations as they can be typed. */
+const DURATIONS = { first: "5:00", second: t("time.s", { number: 90 }), third: formatDuration(5_400_000) };
+
 /** Thrown when a field's text cannot be read. */
 export class Unreadable extends Error {
   constructor(formField, message) {
@@ -114,8 +119,9 @@ export class Unreadable extends Error {
 /** Reads the text of a field as a duration in ms. Throws Unreadable. */
 export function readDuration(formField, text, unit = "min") {
   const read = parseDuration(text, unit);
-  if (read === null)
-    throw new Unreadable(formField, `“${text}” cannot be read as a time: write 5:00, 90 s or 1 h 30 min`);
+  if (read === null) {
+    throw new Unreadable(formField, t("fault.noDuration", { text, ...DURATIONS }));
+  }
   return read;
 }
 
@@ -127,12 +133,15 @@ export function durationField({ ms = null, unit = "min", ...rest }) {
   });
 }
 
+/** What separates durations. Where a comma begins the decimals, one before a digit separates nothing. */
+const SEPARATOR = number(0.5).includes(",") ? /[;；،、，]|,(?!\d)/ : /[,;；،、，]/;
+
 /** A field for several durations, separated by commas. */
-export function durationsField({ list = [], unit = "s", ...rest }) {
-  const formField = textField({ value: list.map(formatDuration).join(", "), ...rest });
+export function durationsField({ list: durations = [], unit = "s", ...rest }) {
+  const formField = textField({ value: durations.map(formatDuration).join(", "), ...rest });
   const read = () =>
     formField.text
-      .split(/[,;]/)
+      .split(SEPARATOR)
       .map((each) => each.trim())
       .filter(Boolean)
       .map((each) => readDuration(formField, each, unit));
@@ -140,17 +149,17 @@ export function durationsField({ list = [], unit = "s", ...rest }) {
 }
 
 /** A field for a whole number. Its `number` is null when it is empty. Throws Unreadable. */
-export function numberField({ number = null, ...rest }) {
+export function numberField({ number: given = null, ...rest }) {
   const formField = textField({
     short: true,
-    value: number === null ? "" : String(number),
+    value: given === null ? "" : String(given),
     ...rest,
     attributes: { inputmode: "numeric" },
   });
   const read = () => {
     if (formField.text === "") return null;
     if (/^\d{1,9}$/.test(formField.text)) return Number(formField.text);
-    throw new Unreadable(formField, `“${formField.text}” is not a whole number`);
+    throw new Unreadable(formField, t("fault.noWholeNumber", { text: formField.text }));
   };
   return Object.defineProperty(formField, "number", { get: read });
 }
@@ -162,7 +171,7 @@ export function momentField({ ms = null, ...rest }) {
   const read = () => {
     const at = fromLocal(control.value);
     if (control.validity.badInput || (at === null && control.value !== ""))
-      throw new Unreadable(formField, "enter the whole date and time, or nothing");
+      throw new Unreadable(formField, t("fault.noMoment"));
     return at;
   };
   return Object.defineProperty(formField, "ms", { get: read });

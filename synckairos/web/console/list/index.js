@@ -4,7 +4,8 @@
 import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
 import { sessionList } from "./list.js";
-import { groupPresets, needsLongClocks } from "./presets.js";
+import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
+import { parts, t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import {
@@ -32,7 +33,7 @@ const newTitle = document.getElementById("new-title");
 const newBody = document.getElementById("new-body");
 const homeTitle = document.title;
 
-const shareButton = button("Share this page", {
+const shareButton = button(t("list.share"), {
   icon: "share",
   square: true,
   class: "quiet",
@@ -92,8 +93,7 @@ async function rightsIfKnown() {
 /** A preset's time is shown in days from here on, and not as the digits of a clock. */
 const DAY_MS = 86_400_000;
 
-const NO_LONG_CLOCKS =
-  "This service takes no clocks of more than a day. Its operator turns them on with LONG_CLOCKS=true.";
+const NO_LONG_CLOCKS = [t("form.noLongClocks"), " ", t("form.noLongClocksWhy", { setting: "LONG_CLOCKS=true" })];
 
 /** Whether the service would refuse a preset, because it takes no clocks of more than a day. */
 const isTooLong = (config, found) => found !== null && !found.longClocks && needsLongClocks(config);
@@ -109,12 +109,14 @@ function presetCard(href, title, text, face, { own = false } = {}) {
   );
 }
 
-function presetTile({ name, title, description, config }, isOff) {
+function presetTile(preset, isOff) {
+  const { name, config } = preset;
+  const { title, description } = presetTexts(preset);
   const { ms, caption } = initialTime(config);
   return presetCard(
     isOff ? null : `#new/${name}`,
     title,
-    isOff ? [description, " ", h("strong", {}, "This service takes no clocks of more than a day.")] : description,
+    isOff ? [description, " ", h("strong", {}, t("form.noLongClocks"))] : description,
     h(
       "p",
       { class: "preset-face digits", "aria-hidden": "true" },
@@ -126,30 +128,30 @@ function presetTile({ name, title, description, config }, isOff) {
 
 /** In place of the form, where the token allows no new sessions. */
 function notAllowed() {
-  newTitle.textContent = "New session";
+  newTitle.textContent = t("form.new");
   fill(
     newBody,
     note(
       "warn",
-      h("p", {}, "Your link or token does not allow new sessions. ", h("a", { href: "#" }, "Back to the list.")),
+      h("p", {}, t("form.notAllowed"), " ", h("a", { href: "#" }, t("form.backToList"))),
     ),
   );
 }
 
 async function gallery(known) {
-  newTitle.textContent = "New session";
+  newTitle.textContent = t("form.new");
   const own = h(
     "ul",
     { role: "list", class: "presets" },
     presetCard(
       "#new/free",
-      "Make your own",
-      "Any clock, by your own rules: who takes part, how time runs, and what happens when it is up.",
+      t("form.own"),
+      t("form.ownText"),
       icon("settings"),
       { own: true },
     ),
   );
-  fill(newBody, own, h("p", { class: "muted", role: "status" }, "Loading presets…"));
+  fill(newBody, own, h("p", { class: "muted", role: "status" }, t("form.loading")));
   const groups = groupPresets(await allPresets());
   fill(
     newBody,
@@ -168,20 +170,20 @@ async function gallery(known) {
 async function form(name, known) {
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
-    newTitle.textContent = "New session";
+    newTitle.textContent = t("form.new");
     fill(
       newBody,
       note(
         "warn",
-        h("p", {}, "This service has no such preset. ", h("a", { href: "#new" }, "Choose another one.")),
+        h("p", {}, t("form.noPreset"), " ", h("a", { href: "#new" }, t("form.chooseAnother"))),
       ),
     );
     return;
   }
-  newTitle.textContent = preset ? preset.title : "Make your own";
+  newTitle.textContent = preset ? presetTexts(preset).title : t("form.own");
   fill(
     newBody,
-    preset && h("p", { class: "lead" }, preset.description),
+    preset && h("p", { class: "lead" }, presetTexts(preset).description),
     preset && isTooLong(preset.config, known) && note("warn", h("p", {}, NO_LONG_CLOCKS)),
     preset?.use &&
       note(
@@ -189,8 +191,10 @@ async function form(name, known) {
         h(
           "p",
           {},
-          `The backend also sends, ${preset.use.when}: `,
-          h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
+          parts("form.backendSends", {
+            when: preset.use.when,
+            request: h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
+          }),
         ),
       ),
     createForm(client, preset, { needsToken: known?.needsToken ?? true }),
@@ -203,7 +207,7 @@ function failure(error) {
   }
   return [
     note("danger", h("p", {}, errorText(error))),
-    h("div", { class: "buttons" }, button("Try again", { onclick: reloadView })),
+    h("div", { class: "buttons" }, button(t("word.tryAgain"), { onclick: reloadView })),
   ];
 }
 

@@ -4,6 +4,7 @@
 
 import { clockLabel } from "./controls.js";
 import { segments } from "./fields.js";
+import { t } from "../shared/i18n.js";
 import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
@@ -65,10 +66,10 @@ export function sessionList(client, onConnection, findRights) {
   const cards = new Map();
 
   const filter = segments({
-    label: "Show",
+    label: t("list.show"),
     hideLabel: true,
     value: "",
-    options: [["", "All"], ...Object.entries(STATUSES)],
+    options: [["", t("list.all")], ...Object.entries(STATUSES)],
     onchange: (value) => {
       status = value;
       pages = 1;
@@ -82,11 +83,11 @@ export function sessionList(client, onConnection, findRights) {
   const countText = h("p", { class: "visually-hidden", role: "status" });
   const list = h(
     "ul",
-    { role: "list", class: "sessions", "aria-label": "Sessions", "aria-busy": "true" },
+    { role: "list", class: "sessions", "aria-label": t("list.sessions"), "aria-busy": "true" },
     skeletons(),
   );
   const empty = h("div", { class: "empty", hidden: true });
-  const more = button("Show more", {
+  const more = button(t("list.more"), {
     class: "large",
     hidden: true,
     onclick: () => {
@@ -155,7 +156,7 @@ export function sessionList(client, onConnection, findRights) {
         }
       } catch (error) {
         if (!["STORAGE_UNAVAILABLE", "CIRCUIT_OPEN"].includes(error?.code)) throw error;
-        reason = error.message || "the service has no list of sessions at the moment";
+        reason = error.message || t("list.noList");
       }
       withoutListSince = performance.now();
     }
@@ -228,7 +229,7 @@ export function sessionList(client, onConnection, findRights) {
     failures += 1;
     onConnection("reconnecting");
     if (failures === 1 && cards.size > 0) return; // the next attempt will most likely succeed
-    showMessage("danger", `${errorText(error)} Trying again …`);
+    showMessage("danger", `${errorText(error)} ${t("list.tryingAgain")}`);
     if (cards.size === 0) {
       fill(list);
       list.removeAttribute("aria-busy");
@@ -267,12 +268,12 @@ export function sessionList(client, onConnection, findRights) {
     more.hidden = !hasMore;
     const number = sessions.length;
     if (announcesCount)
-      setText(countText, `${number}${hasMore ? " and more" : ""} ${number === 1 ? "session" : "sessions"}`);
+      setText(countText, t(hasMore ? "list.countAndMore" : "list.count", { count: number }));
     announcesCount = false;
     empty.hidden = sessions.length > 0;
     if (sessions.length === 0) fill(empty, emptyText());
     list.hidden = sessions.length === 0;
-    showMessage("", reason && `Only sessions that were opened in this browser are shown: ${reason}.`);
+    showMessage("", reason && t("list.onlyRecent", { reason }));
     draw();
   }
 
@@ -292,22 +293,22 @@ export function sessionList(client, onConnection, findRights) {
   function emptyText() {
     if (status !== "") {
       return [
-        h("p", { class: "empty-title" }, "No sessions found"),
-        h("p", { class: "muted" }, `No session is “${STATUSES[status]}”.`),
+        h("p", { class: "empty-title" }, t("list.noneFound")),
+        h("p", { class: "muted" }, t("list.noneWithStatus", { status: STATUSES[status] })),
       ];
     }
     if (!rights.always("create")) {
-      return h("p", { class: "empty-title" }, "There is no session for you here");
+      return h("p", { class: "empty-title" }, t("list.noneForYou"));
     }
     return [
-      h("p", { class: "empty-title" }, "No sessions yet"),
-      h("p", { class: "muted" }, "Create one and open it on two devices: both show the same clocks."),
+      h("p", { class: "empty-title" }, t("list.none")),
+      h("p", { class: "muted" }, t("list.noneText")),
       h(
         "div",
         { class: "buttons" },
-        h("a", { class: "button primary large", href: "#new" }, "New session"),
-        h("a", { class: "button large", href: "#new/blitz" }, "Blitz 3+2"),
-        h("a", { class: "button large", href: "#new/quiz" }, "Quiz"),
+        h("a", { class: "button primary large", href: "#new" }, t("form.new")),
+        h("a", { class: "button large", href: "#new/blitz" }, t("list.blitz", { control: "3+2" })),
+        h("a", { class: "button large", href: "#new/quiz" }, t("list.quiz")),
       ),
     ];
   }
@@ -370,7 +371,7 @@ class Card {
     );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
-    this.share = button("Share", {
+    this.share = button(t("word.share"), {
       icon: "share",
       square: true,
       class: "quiet",
@@ -391,7 +392,7 @@ class Card {
     this.state = state;
     const title = titleOf(state);
     setText(this.link, title);
-    this.share.setAttribute("aria-label", `Share ${title}`);
+    this.share.setAttribute("aria-label", t("list.shareOne", { title }));
     setText(this.label, clockLabel(state));
     if (state.status !== this.status) {
       this.status = state.status;
@@ -417,10 +418,13 @@ class Card {
       this.spokenAt = performance.now();
       setText(
         this.spoken,
-        ms === null
-          ? "no time yet"
-          : `${spokenDuration(ms, { countUp })} ${unit || (countUp ? "passed" : "left")}`,
+        ms === null ? t("list.noTime") : this.#spoken(spokenDuration(ms, { countUp }), countUp, unit),
       );
     }
+  }
+
+  #spoken(time, countUp, unit) {
+    if (unit) return `${time} ${unit}`;
+    return countUp ? t("time.passed", { time }) : t("time.left", { time });
   }
 }

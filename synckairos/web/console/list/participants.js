@@ -1,9 +1,14 @@
 // The part of the form with the participants: a list of names, in teams where teams own the clocks.
 
 import { readDuration, textField } from "./fields.js";
+import { t } from "../shared/i18n.js";
+import { playerName, teamName } from "../shared/names.js";
 import { button, fill, h, setText } from "../shared/ui.js";
 
 const MAX_PARTICIPANTS = 1000;
+
+/** Whether a default name says no more than the place. Such a one is not stored. */
+const isNoName = (name, place) => name === playerName(place);
 
 /**
  * The list of participants, in teams where teams own the clocks.
@@ -23,11 +28,14 @@ export function participantsPart(settings, names) {
     h("p", { class: "problem", tabindex: "-1" }),
   ];
 
+  const ownTimeField = () =>
+    textField({ label: t("people.ownTime"), hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+
   function makeRow(value = "") {
     const id = newUuid();
-    const own = textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" });
+    const own = ownTimeField();
     const name = textField({
-      label: "Name",
+      label: t("people.name"),
       hideLabel: true,
       value,
       attributes: { autocapitalize: "words", maxlength: "60" },
@@ -59,13 +67,13 @@ export function participantsPart(settings, names) {
     return {
       id: newUuid(),
       name: textField({
-        label: "Team",
+        label: t("people.team"),
         hideLabel: true,
         value,
         attributes: { autocapitalize: "words", maxlength: "60" },
         class: "name",
       }),
-      own: textField({ label: "Own time", hideLabel: true, class: "own", placeholder: "own time" }),
+      own: ownTimeField(),
       rows: members.map(() => makeRow()),
     };
   }
@@ -113,18 +121,18 @@ export function participantsPart(settings, names) {
   }
 
   const defaultName = (place) =>
-    !isTeams() && allRows().length === defaults.length ? defaults[place] : `Player ${place + 1}`;
+    !isTeams() && allRows().length === defaults.length ? defaults[place] : playerName(place);
 
   function rowElement(team, row, place) {
     const { different } = settings();
     const fallback = defaultName(place);
     row.name.control.placeholder = fallback;
-    row.name.element.querySelector("label").textContent = `Name of participant ${place + 1}`;
-    row.own.element.querySelector("label").textContent = `Own time of participant ${place + 1}`;
+    row.name.element.querySelector("label").textContent = t("people.nameOf", { number: String(place + 1) });
+    row.own.element.querySelector("label").textContent = t("people.ownTimeOf", { number: String(place + 1) });
     row.own.element.hidden = different === null || isTeams();
     row.name.paths = [`participants.${place}`];
     row.own.paths = [`participants.${place}.total_time_ms`, `participants.${place}.time_control`];
-    const removeButton = button(`Remove ${row.name.text || fallback}`, {
+    const removeButton = button(t("people.remove", { name: row.name.text || fallback }), {
       icon: "cross",
       square: true,
       class: "quiet",
@@ -152,16 +160,16 @@ export function participantsPart(settings, names) {
         { role: "list", class: "people" },
         team.rows.map((row) => rowElement(team, row, place++)),
       );
-      const more = button("Add participant", { icon: "plus", class: "quiet", onclick: () => add(team) });
+      const more = button(t("people.add"), { icon: "plus", class: "quiet", onclick: () => add(team) });
       more.disabled = full;
       if (!isTeams()) return [list, more];
-      team.name.control.placeholder = `Team ${at + 1}`;
-      team.name.element.querySelector("label").textContent = `Name of team ${at + 1}`;
-      team.own.element.querySelector("label").textContent = `Own time of team ${at + 1}`;
+      team.name.control.placeholder = teamName(at);
+      team.name.element.querySelector("label").textContent = t("people.nameOfTeam", { number: String(at + 1) });
+      team.own.element.querySelector("label").textContent = t("people.ownTimeOfTeam", { number: String(at + 1) });
       team.own.element.hidden = settings().different === null;
       team.name.paths = [`groups.${at}`];
       team.own.paths = [`groups.${at}.total_time_ms`, `groups.${at}.time_control`];
-      const removeButton = button(`Remove team ${at + 1}`, {
+      const removeButton = button(t("people.removeTeam", { number: String(at + 1) }), {
         icon: "trash",
         square: true,
         class: "quiet",
@@ -176,7 +184,7 @@ export function participantsPart(settings, names) {
       return h(
         "fieldset",
         { class: "team" },
-        h("legend", { class: "visually-hidden" }, `Team ${at + 1}`),
+        h("legend", { class: "visually-hidden" }, teamName(at)),
         h("div", { class: "team-head" }, team.name.element, team.own.element, removeButton),
         list,
         more,
@@ -186,7 +194,7 @@ export function participantsPart(settings, names) {
       element,
       isTeams() ? h("div", { class: "teams" }, blocks) : blocks,
       isTeams() &&
-        button("Add team", {
+        button(t("people.addTeam"), {
           icon: "people",
           onclick: () => {
             const added = makeTeam([0]);
@@ -199,7 +207,7 @@ export function participantsPart(settings, names) {
         }),
       problems,
       tooLong,
-      h("p", { class: "hint" }, "They take turns in this order. Paste a list of names to add them all."),
+      h("p", { class: "hint" }, t("people.order")),
     );
     if (focused && focused !== document.activeElement && element.contains(focused)) focused.focus();
   }
@@ -216,7 +224,7 @@ export function participantsPart(settings, names) {
     let place = 0;
     const participants = teams.flatMap((team) =>
       team.rows.map((row) => {
-        const name = row.name.text || (defaultName(place).startsWith("Player ") ? "" : defaultName(place));
+        const name = row.name.text || (isNoName(defaultName(place), place) ? "" : defaultName(place));
         place += 1;
         if (name) namesById[row.id] = name;
         return { participant_id: row.id, ...(isTeams() ? { group_id: team.id } : ownTime(row)) };
@@ -245,13 +253,13 @@ export function participantsPart(settings, names) {
       {
         element: problems,
         paths: ["participants", "groups"],
-        fail: (message) => setText(problems, message && `This list ${message}.`),
+        fail: (message) => setText(problems, message && t("people.listFault", { message })),
       },
       {
         element: tooLong,
         paths: ["metadata"],
         fail: (message) =>
-          setText(tooLong, message && "Together these names are too long: a session can keep 10 kB of them."),
+          setText(tooLong, message && t("people.tooLong")),
       },
       ...teams.flatMap((team) => [
         ...(isTeams() ? [team.name, team.own] : []),

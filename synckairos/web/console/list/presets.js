@@ -1,11 +1,13 @@
 // The service's presets in groups, and the names of the participants that the form begins with for each.
 
 import { readControl } from "./controls.js";
+import { has, t } from "../shared/i18n.js";
+import { playerName } from "../shared/names.js";
 
-/** The groups, in the order in which they are shown. A preset in none of them is shown under "More". */
+/** The groups, in the order in which they are shown. A preset in none of them is shown under `more`. */
 const GROUPS = [
   [
-    "Chess",
+    "chess",
     [
       "bullet",
       "blitz",
@@ -27,27 +29,37 @@ const GROUPS = [
       "untimed",
     ],
   ],
-  ["Go and shogi", ["ogs-live", "canadian", "igs", "shogi", "lishogi", "ten-second-shogi"]],
-  ["Other games", ["team", "scrabble", "backgammon", "poker"]],
-  ["Beyond games", ["quiz", "exam", "contest", "meeting", "speech", "debate", "auction", "speedrun"]],
+  ["go", ["ogs-live", "canadian", "igs", "shogi", "lishogi", "ten-second-shogi"]],
+  ["games", ["team", "scrabble", "backgammon", "poker"]],
+  ["beyond", ["quiz", "exam", "contest", "meeting", "speech", "debate", "auction", "speedrun"]],
 ];
 
-const COLOURS = ["White", "Black"];
-const STONES = ["Black", "White"];
+const TITLES = {
+  chess: t("group.chess"),
+  go: t("group.go"),
+  games: t("group.games"),
+  beyond: t("group.beyond"),
+  more: t("group.more"),
+};
+
+const COLOURS = [t("name.white"), t("name.black")];
+const STONES = [COLOURS[1], COLOURS[0]];
+const EVERYBODY = [t("name.everybody")];
+const players = (count) => Array.from({ length: count }, (_, place) => playerName(place));
 
 /** The default names of the participants, by preset. */
 const NAMES = {
-  scrabble: ["Player 1", "Player 2"],
+  scrabble: players(2),
   backgammon: COLOURS,
-  poker: ["Player 1", "Player 2", "Player 3"],
-  quiz: ["Everybody"],
-  exam: ["Everybody"],
-  contest: ["Everybody"],
-  debate: ["First proposition", "First opposition", "Second proposition", "Second opposition"],
-  meeting: ["Speaker 1", "Speaker 2", "Speaker 3"],
-  speech: ["Speaker"],
-  auction: ["Everybody"],
-  speedrun: ["Runner"],
+  poker: players(3),
+  quiz: EVERYBODY,
+  exam: EVERYBODY,
+  contest: EVERYBODY,
+  debate: [t("name.proposition1"), t("name.opposition1"), t("name.proposition2"), t("name.opposition2")],
+  meeting: ["1", "2", "3"].map((number) => t("name.speakerNumber", { number })),
+  speech: [t("name.speaker")],
+  auction: EVERYBODY,
+  speedrun: [t("name.runner")],
 };
 
 /**
@@ -64,8 +76,19 @@ export function groupPresets(presets) {
       title,
       names.filter((name) => byName.has(name)).map((name) => byName.get(name)),
     ]),
-    ["More", presets.filter((preset) => !known.has(preset.name))],
-  ].filter(([, found]) => found.length > 0);
+    ["more", presets.filter((preset) => !known.has(preset.name))],
+  ]
+    .filter(([, found]) => found.length > 0)
+    .map(([group, found]) => [TITLES[group], found]);
+}
+
+/** A preset's title and description. The service has them in English, also those that the console does not know. */
+export function presetTexts({ name, title, description }) {
+  const [ownTitle, ownText] = [`preset.${name}`, `preset.${name}Text`];
+  return {
+    title: has(ownTitle) ? t(ownTitle) : title,
+    description: has(ownText) ? t(ownText) : description,
+  };
 }
 
 const DAY_MS = 86_400_000;
@@ -96,8 +119,8 @@ export function needsLongClocks(config) {
 export function defaultNames(preset, mode) {
   if (preset && Object.hasOwn(NAMES, preset)) return NAMES[preset];
   const group = GROUPS.find(([, names]) => names.includes(preset))?.[0];
-  if (group === "Chess") return COLOURS;
-  if (group === "Go and shogi") return STONES;
-  if (mode === "global" || mode === "count_up") return ["Everybody"];
-  return ["Player 1", "Player 2"];
+  if (group === "chess") return COLOURS;
+  if (group === "go") return STONES;
+  if (mode === "global" || mode === "count_up") return EVERYBODY;
+  return players(2);
 }

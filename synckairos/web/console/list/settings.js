@@ -10,8 +10,10 @@ import {
   textField,
 } from "./fields.js";
 import { OWNERS } from "./modes.js";
+import { t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { timeZone } from "../shared/moments.js";
+import { formatDuration } from "../shared/time.js";
 import { fill, h } from "../shared/ui.js";
 
 /**
@@ -24,88 +26,91 @@ export function settingsPart(given, participants) {
   const action = given.action_on_timeout ?? null;
   let mode = given.sync_mode;
   const timeout = selectField({
-    label: "When time is up",
+    label: t("settings.timeout"),
     value: action?.type ?? "",
     options: [],
     paths: ["action_on_timeout"],
     onchange: () => show(mode),
   });
   const command = textField({
-    label: "Action for the backend",
+    label: t("settings.command"),
     value: typeof action?.action === "string" ? action.action : "",
     placeholder: "check_or_fold",
-    hint: "It comes with the event, and your backend carries it out.",
+    hint: t("settings.commandHint"),
     paths: ["action_on_timeout.action"],
   });
   const warnings = durationsField({
-    label: "Warnings when this much is left",
+    label: t("settings.warnings"),
     list: given.warnings_ms ?? [],
     unit: "s",
-    placeholder: "none",
-    hint: "Up to eight, as in: 5 min, 30 s, 0 s. In overtime a bell comes at -30 s.",
+    placeholder: t("word.none"),
+    hint: t("settings.warningsHint", {
+      examples: [300_000, 30_000, 0].map(formatDuration).join(", "),
+      bell: formatDuration(-30_000),
+    }),
     paths: ["warnings_ms"],
   });
   const lag = checkField({
-    label: "Give back network delay",
-    hint: "A move gets back its time on the network, up to a quota.",
+    label: t("settings.lag"),
+    hint: t("settings.lagHint"),
     checked: given.lag_compensation ?? false,
     paths: ["lag_compensation"],
   });
   const mayPause = checkField({
-    label: "Players may pause",
-    hint: "They may also resume, in their own turn.",
+    label: t("settings.mayPause"),
+    hint: t("settings.mayPauseHint"),
     checked: given.players_may_pause ?? false,
     paths: ["players_may_pause"],
   });
   const mayChooseNext = checkField({
-    label: "Players may choose who is next",
-    hint: "In their own turn, somebody else. Otherwise turns go round.",
+    label: t("settings.mayChoose"),
+    hint: t("settings.mayChooseHint"),
     checked: given.players_may_choose_next ?? false,
     paths: ["players_may_choose_next"],
   });
   const pause = durationField({
-    label: "A pause ends by itself after",
+    label: t("settings.pause"),
     ms: given.max_pause_ms ?? null,
     unit: "min",
-    placeholder: "never",
+    placeholder: t("word.never"),
     paths: ["max_pause_ms"],
   });
   const pauses = numberField({
-    label: "Pauses at most",
+    label: t("settings.pauses"),
     number: given.max_pauses ?? null,
-    placeholder: "any number",
+    placeholder: t("settings.anyNumber"),
     paths: ["max_pauses"],
   });
   const pauseTotal = durationField({
-    label: "All pauses together at most",
+    label: t("settings.pauseTotal"),
     ms: given.max_total_pause_ms ?? null,
     unit: "min",
-    placeholder: "no limit",
-    hint: "Then the session goes on by itself.",
+    placeholder: t("word.noLimit"),
+    hint: t("settings.pauseTotalHint"),
     paths: ["max_total_pause_ms"],
   });
   const cycles = numberField({
-    label: "Completed after so many turns",
+    label: t("settings.cycles"),
     number: given.max_cycles ?? null,
-    placeholder: "never",
+    placeholder: t("word.never"),
     paths: ["max_cycles"],
   });
   const starts = momentField({
-    label: "Starts by itself at",
-    hint: `In your time, ${timeZone()}.`,
+    label: t("schedule.starts"),
+    hint: t("settings.yourTime", { zone: timeZone() }),
     paths: ["starts_at_ms"],
   });
   const ends = momentField({
-    label: "Ends by itself at",
-    hint: "Whatever the clocks say then.",
+    label: t("schedule.ends"),
+    hint: t("settings.endsHint"),
     paths: ["ends_at_ms"],
   });
   const begins = selectField({
-    label: "Who begins",
-    options: [["", "The first"]],
+    label: t("settings.begins"),
+    options: [["", t("settings.first")]],
     paths: ["active_participant_id"],
   });
-  const view = selectField({ label: "Shown as", options: [["", "Automatic"], ...Object.entries(VIEWS)] });
+  const view = selectField({ label: t("settings.view"), options: [["", t("settings.automatic")], ...Object.entries(VIEWS)] });
   begins.control.addEventListener("focus", updateNames);
   begins.control.addEventListener("pointerdown", updateNames);
 
@@ -117,7 +122,7 @@ export function settingsPart(given, participants) {
     begins.control.dataset.people = texts;
     fill(
       begins.control,
-      h("option", { value: "" }, "The first"),
+      h("option", { value: "" }, t("settings.first")),
       people.map(([id, name]) => h("option", { value: id, selected: id === chosen }, name)),
     );
   }
@@ -130,15 +135,15 @@ export function settingsPart(given, participants) {
     fill(
       timeout.control,
       [
-        ["", "As usual in this mode"],
-        ["end_session", owned ? "The session ends; the last one left wins" : "The session ends"],
-        ["skip_cycle", owned ? "That player is out, and the next one goes on" : "The next turn begins"],
-        ["auto_action", "The same, and your backend acts"],
+        ["", t("timeout.usual")],
+        ["end_session", owned ? t("timeout.endWins") : t("timeout.end")],
+        ["skip_cycle", owned ? t("timeout.skipPlayer") : t("timeout.skip")],
+        ["auto_action", t("timeout.backend")],
         [
           "notify",
           cycles
-            ? "A message; the clock stays at zero"
-            : "A message; the clock stays at zero, and no player is out",
+            ? t("timeout.message")
+            : t("timeout.messageNobodyOut"),
         ],
       ].map(([value, label]) => h("option", { value, selected: value === chosen }, label)),
     );

@@ -2,6 +2,7 @@
 // participants. Their remaining time, as of the server's time in them, is enough for the running clock.
 
 import { readControl } from "./controls.js";
+import { t } from "../shared/i18n.js";
 import { nameGiven } from "../shared/names.js";
 import { ago, formatDuration } from "../shared/time.js";
 
@@ -40,7 +41,7 @@ export function remaining(state, now) {
 function activeName(state) {
   const member = nameGiven(state, state.active_participant_id) ?? "";
   const team = nameGiven(state, state.active_group_id) ?? "";
-  return [team, member].filter(Boolean).join(": ");
+  return team && member ? t("name.inTeam", { team, member }) : team || member;
 }
 
 /**
@@ -62,19 +63,20 @@ function timeAtStart(state) {
   );
   const [only] = banks;
   return banks.size === 1 && only !== null
-    ? { ms: only, unit: "each" }
-    : { ms: state.total_time_ms, unit: "in all" };
+    ? { ms: only, unit: t("card.each") }
+    : { ms: state.total_time_ms, unit: t("card.inAll") };
 }
 
 /** The line below the digits: whose turn it is, or its number where a single participant plays. */
 function lineOf(state, who) {
   const alone = Object.keys(state.metadata?.names ?? {}).length === 1 || state.participants?.length === 1;
   const number = state.cycle_count + 1;
-  if (state.sync_mode === "count_up") return alone || !who ? `Lap ${number}` : `${who}, lap ${number}`;
-  if (!alone && who) return `${who}’s turn`;
+  if (state.sync_mode === "count_up")
+    return alone || !who ? t("card.lap", { number }) : t("card.lapOf", { who, number });
+  if (!alone && who) return t("card.turnOf", { who });
   return alone && state.sync_mode === "global" && state.time_per_cycle_ms === null
-    ? "Time left"
-    : `Turn ${number}`;
+    ? t("card.timeLeft")
+    : t("card.turn", { number });
 }
 
 /**
@@ -97,10 +99,11 @@ export function summaryOf(state, now) {
     const line = lineOf(state, who);
     const pause =
       state.status === "paused" && state.resumes_at_ms ? Math.max(0, state.resumes_at_ms - now) : null;
-    const until = pause === null ? "" : ` · goes on in ${formatDuration(Math.ceil(pause / 1000) * 1000)}`;
+    const until =
+      pause === null ? "" : t("card.goesOnIn", { time: formatDuration(Math.ceil(pause / 1000) * 1000) });
     const ends =
       state.status === "running" && (state.ends_at_ms ?? null) !== null && !(state.deadline_ms < state.ends_at_ms && state.deadline_ms !== null)
-        ? ` · ends in ${formatDuration(Math.ceil(Math.max(0, state.ends_at_ms - now) / 1000) * 1000)}`
+        ? t("card.endsIn", { time: formatDuration(Math.ceil(Math.max(0, state.ends_at_ms - now) / 1000) * 1000) })
         : "";
     // A warning at zero or in overtime is a bell.
     const early = state.warnings_ms.filter((ms) => ms > 0);
@@ -114,7 +117,7 @@ export function summaryOf(state, now) {
       countUp,
       level: state.status === "paused" ? "idle" : level,
       unit: "",
-      line: line + until + ends,
+      line: [line, until, ends].filter(Boolean).join(" · "),
     };
   }
   if (state.status === "pending") {
@@ -124,11 +127,15 @@ export function summaryOf(state, now) {
       ...timeAtStart(state),
       countUp: false,
       level: "idle",
-      line: wait ? `Starts in ${wait}` : who ? `${who} begins` : `Created ${ago(Date.parse(state.created_at), now)}`,
+      line: wait
+        ? t("card.startsIn", { time: wait })
+        : who
+          ? t("card.begins", { who })
+          : t("card.created", { ago: ago(Date.parse(state.created_at), now) }),
     };
   }
   const ended = state.session_completed_at
-    ? `Ended ${ago(Date.parse(state.session_completed_at), now)}`
-    : "Ended";
-  return { ms: state.time_used_ms, countUp: true, level: "over", unit: "used", line: ended };
+    ? t("card.endedAgo", { ago: ago(Date.parse(state.session_completed_at), now) })
+    : t("card.ended");
+  return { ms: state.time_used_ms, countUp: true, level: "over", unit: t("card.used"), line: ended };
 }

@@ -4,6 +4,7 @@
 import { EXAMPLES, explainControl, readControl } from "./controls.js";
 import { Unreadable, checkField, durationField, segments, textField } from "./fields.js";
 import { OWNERS } from "./modes.js";
+import { t } from "../shared/i18n.js";
 import { formatDuration } from "../shared/time.js";
 import { h, setText } from "../shared/ui.js";
 
@@ -26,40 +27,40 @@ export function timePart(given, { changed }) {
   const meaning = h("p", { class: "meaning" });
   const brief = h("span", {});
   const bank = durationField({
-    label: "Time for each",
+    label: t("timing.each"),
     ms: 5 * 60_000,
     unit: "min",
-    hint: "5:00, 90 s, 1 h 30 min",
+    hint: ["5:00", t("time.s", { number: 90 }), formatDuration(5_400_000)].join(", "),
     paths: ["total_time_ms", "participants.*.total_time_ms", "groups.*.total_time_ms"],
     oninput: explain,
   });
   const increment = durationField({
-    label: "Added after every move",
+    label: t("timing.increment"),
     ms: given.increment_ms ?? 3000,
     unit: "s",
-    hint: "0 s for none",
+    hint: t("timing.incrementHint", { zero: formatDuration(0) }),
     paths: ["increment_ms"],
     oninput: explain,
   });
   const text = textField({
-    label: "Time control",
+    label: t("timing.control"),
     value: notation ?? "5+3",
     paths: ["time_control"],
     oninput: explain,
     class: "notation",
     attributes: { class: "input mono", inputmode: "text" },
-    hint: "As players write it: minutes first, then seconds.",
+    hint: t("timing.controlHint"),
   });
   const examples = h(
     "div",
-    { class: "examples", role: "group", "aria-label": "Examples" },
+    { class: "examples", role: "group", "aria-label": t("timing.examples") },
     EXAMPLES.map(([example, name]) =>
       h(
         "button",
         {
           type: "button",
           class: "example",
-          "aria-label": `${example}: ${name}`,
+          "aria-label": t("timing.example", { example, name }),
           onclick: () => {
             text.control.value = example;
             text.fail("");
@@ -72,12 +73,12 @@ export function timePart(given, { changed }) {
     ),
   );
   const choice = segments({
-    label: "How to enter it",
+    label: t("timing.howToEnter"),
     hideLabel: true,
     value: entryKind,
     options: [
-      ["plain", "Time and increment"],
-      ["text", "As players write it"],
+      ["plain", t("timing.asTime")],
+      ["text", t("timing.asText")],
     ],
     onchange: (value) => {
       entryKind = value;
@@ -86,28 +87,28 @@ export function timePart(given, { changed }) {
     },
   });
   const cap = durationField({
-    label: "Increments add up to at most",
+    label: t("timing.cap"),
     ms: given.max_time_ms ?? null,
     unit: "min",
-    placeholder: "no limit",
+    placeholder: t("word.noLimit"),
     paths: ["max_time_ms"],
   });
   const overtime = durationField({
-    label: "Overtime",
+    label: t("timing.overtime"),
     ms: control?.overtime_ms ?? null,
     unit: "min",
-    placeholder: "none",
-    hint: "How far a clock may go below zero.",
+    placeholder: t("word.none"),
+    hint: t("timing.overtimeHint"),
     paths: ["time_control.overtime_ms"],
     oninput: explain,
   });
   const different = checkField({
-    label: "Different times for some",
-    hint: "Each line above gets a field for its own time.",
+    label: t("timing.different"),
+    hint: t("timing.differentHint"),
     onchange: changed,
   });
   const turn = durationField({
-    label: "Time for each turn",
+    label: t("timing.turn"),
     ms: given.time_per_cycle_ms ?? null,
     unit: "s",
     paths: ["time_per_cycle_ms"],
@@ -118,23 +119,23 @@ export function timePart(given, { changed }) {
   });
   let turnTyped = Boolean(given.time_per_cycle_ms);
   const total = durationField({
-    label: "Time for everybody together",
+    label: t("timing.total"),
     ms: given.sync_mode === "global" ? (given.total_time_ms ?? null) : 60 * 60_000,
     unit: "min",
     paths: ["total_time_ms"],
     oninput: explain,
   });
   const advance = checkField({
-    label: "The next turn begins by itself",
-    hint: "When a turn’s time is up.",
+    label: t("timing.advance"),
+    hint: t("timing.advanceHint"),
     checked: given.auto_advance ?? false,
     paths: ["auto_advance"],
   });
   const end = durationField({
-    label: "Ends at",
+    label: t("timing.endsAt"),
     ms: given.sync_mode === "count_up" ? (given.max_time_ms ?? null) : null,
     unit: "min",
-    placeholder: "never",
+    placeholder: t("word.never"),
     paths: ["max_time_ms"],
     oninput: explain,
   });
@@ -159,22 +160,22 @@ export function timePart(given, { changed }) {
   );
 
   function explain() {
-    const each = mode === "per_group" ? "for each team" : "each";
+    const teams = mode === "per_group";
     let words = "";
     try {
-      if (fixed) words = explainControl(fixed, { each });
+      if (fixed) words = explainControl(fixed, { teams });
       else if (entryKind === "plain") {
         const bank_ms = bank.ms;
         if (bank_ms !== null)
           words = explainControl(
             { kind: "fischer", increment_ms: increment.ms ?? 0, ...overtimeMember() },
-            { bank_ms, each },
+            { bank_ms, teams },
           );
       } else {
         const read = readControl(text.text);
-        const options = { bank_ms: read?.bank_ms, each };
+        const options = { bank_ms: read?.bank_ms, teams };
         if (read) words = explainControl({ ...read.control, ...overtimeMember() }, options);
-        else if (text.text) words = "The service will say whether it can read this.";
+        else if (text.text) words = t("timing.serviceReads");
       }
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
@@ -185,9 +186,9 @@ export function timePart(given, { changed }) {
   /** The time of a clock that the session or the cycle owns, for the heading. */
   function sharedWords() {
     return [
-      turn.text && mode !== "count_up" && `${turn.text} a turn`,
-      total.text && mode === "global" && `${total.text} for all`,
-      mode === "count_up" && (end.text ? `Up to ${end.text}` : "No limit"),
+      turn.text && mode !== "count_up" && t("control.perTurn", { time: turn.text }),
+      total.text && mode === "global" && t("control.forAll", { time: total.text }),
+      mode === "count_up" && (end.text ? t("timing.upTo", { time: end.text }) : t("control.noLimit")),
     ]
       .filter(Boolean)
       .join(", ");
@@ -204,7 +205,7 @@ export function timePart(given, { changed }) {
     turn.element.hidden = mode === "count_up";
     // In `per_cycle` a turn needs a time, so the field begins with one. In `global` it is optional.
     if (!turnTyped) turn.control.value = mode === "per_cycle" ? formatDuration(30_000) : "";
-    turn.control.placeholder = mode === "global" ? "no turns" : "";
+    turn.control.placeholder = mode === "global" ? t("timing.noTurns") : "";
     end.element.hidden = mode !== "count_up";
     advance.element.hidden = mode === "count_up";
     explain();

@@ -12,7 +12,6 @@ import {
   toast,
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
-import { STATUSES } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againConfig, firstEvents, idOfAgain } from "./again.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
@@ -22,6 +21,14 @@ import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 const BOUNCE_MS = 250;
 /** The most that the service takes, where it has long clocks. */
 const LONGEST_MS = 366 * 86_400_000;
+/** Amounts of time as they can be typed, and the most. */
+const AMOUNTS = {
+  first: "1:30",
+  second: t("time.s", { number: 90 }),
+  third: formatDuration(300_000),
+  fourth: formatDuration(2 * 86_400_000),
+  most: formatDuration(LONGEST_MS),
+};
 /** The most turns that can be taken back at once. */
 const MAX_TURNS = 16;
 
@@ -36,30 +43,29 @@ export function explain(error, { state, people, rights }) {
   switch (error.code) {
     case "INVALID_SESSION_STATE": {
       if (context.turns !== undefined) return whyNotTakenBack(error);
-      if (context.pauses_left === 0) return "That is not possible: no pause is left in this session.";
-      if (context.pause_remaining_ms === 0) return "That is not possible: no time is left for pauses in this session.";
+      if (context.pauses_left === 0) return t("refused.noPause");
+      if (context.pause_remaining_ms === 0) return t("refused.noPauseTime");
       if (/^the session does not know/.test(error.message)) return errorText(error);
       const status = context.status ?? state?.status;
-      if (status === "running") return "That is not possible: the session is running already.";
-      if (status === "paused") return "That is not possible while the session is paused. Resume it first.";
-      if (status === "pending") return "That is not possible before the session has started.";
-      const over = STATUSES[status]?.toLowerCase();
-      return over ? `That is not possible any more: ${over}.` : errorText(error);
+      if (status === "running") return t("refused.running");
+      if (status === "paused") return t("refused.paused");
+      if (status === "pending") return t("refused.pending");
+      return Object.hasOwn(OVER, status) ? OVER[status] : errorText(error);
     }
     case "CONCURRENT_MODIFICATION": {
       const actual = context.actual_participant_id;
       return actual && people
-        ? `Someone else was faster: it is the turn of ${people.name(actual)}.`
+        ? t("refused.faster", { name: people.name(actual) })
         : errorText(error);
     }
     case "FORBIDDEN":
       return rights.player !== null && rights.player !== state?.active_participant_id
-        ? "That came too late: it is not your turn any more."
+        ? t("refused.tooLate")
         : errorText(error);
     case "PARTICIPANT_EXPIRED":
-      return "That is not possible: this clock has run out. Give it time first.";
+      return t("refused.ranOut");
     case "PARTICIPANT_NOT_FOUND":
-      return "That participant is not in the session any more.";
+      return t("refused.gone");
     case "VALIDATION_ERROR":
       if (error.details?.length)
         return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
@@ -69,27 +75,31 @@ export function explain(error, { state, people, rights }) {
   }
 }
 
+const OVER = {
+  expired: t("refused.expired"),
+  completed: t("refused.completed"),
+  cancelled: t("refused.cancelled"),
+};
+
 /** What lies between a takeback and the turn that it is about, in words. */
 const BETWEEN = {
-  "time.adjusted": "time was given or taken",
-  "participant.added": "somebody joined",
-  "participant.removed": "somebody left",
-  "turn.set": "the turn was set by hand",
-  "session.scheduled": "the start or end was set",
-  "session.recovered": "the session was restored",
-  "session.arrived": "the session moved to another server",
+  "time.adjusted": t("between.adjusted"),
+  "participant.added": t("between.joined"),
+  "participant.removed": t("between.left"),
+  "turn.set": t("between.turnSet"),
+  "session.scheduled": t("between.scheduled"),
+  "session.recovered": t("between.recovered"),
+  "session.arrived": t("between.arrived"),
 };
 
 /** Why turns cannot be taken back. The service names the event that lies between, or how far its log reaches. */
 function whyNotTakenBack(error) {
   const { event, turns } = error.context;
-  const most = turns === 0 ? "No turn can be taken back" : `No more than ${plural(turns, "turn")} can be taken back`;
-  if (event && Object.hasOwn(BETWEEN, event)) return `${most}: ${BETWEEN[event]} since then.`;
+  const most = turns === 0 ? t("takeback.noTurn") : t("takeback.atMost", { count: turns });
+  if (event && Object.hasOwn(BETWEEN, event)) return t("takeback.since", { most, what: BETWEEN[event] });
   const reason = error.message.split(": ").slice(1).join(": ");
-  return reason ? `${most}: ${reason}.` : `${most}.`;
+  return reason ? t("takeback.because", { most, reason }) : t("takeback.only", { most });
 }
-
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /** In place of an owner: the total time of all cycles, beside their clock. */
 export const TOTAL = "total";
@@ -213,7 +223,7 @@ export class Actions {
 
   /** Says why a press did nothing. */
   explainPause() {
-    toast(this.may("resume") ? "Paused. Resume to go on." : "Paused.", { seconds: 3 });
+    toast(this.may("resume") ? t("session.pausedResume") : t("session.pausedNow"), { seconds: 3 });
     return false;
   }
 
@@ -221,7 +231,7 @@ export class Actions {
   takeBack(turns) {
     return this.run(async () => {
       await this.page.session.takeback(turns);
-      toast(turns === 1 ? "The last turn was taken back." : `${turns} turns were taken back.`, { seconds: 4 });
+      toast(t("takeback.done", { count: turns }), { seconds: 4 });
     });
   }
 
@@ -237,10 +247,10 @@ export class Actions {
 
   async reopen() {
     const sure = await confirmDialog({
-      title: "Reopen the session?",
-      text: "It is paused then, for everybody, at the start of the turn of whoever was on. No clock gets or loses time.",
-      yes: "Reopen",
-      no: "Leave it ended",
+      title: t("reopen.title"),
+      text: t("reopen.text"),
+      yes: t("word.reopen"),
+      no: t("reopen.no"),
     });
     return sure && this.run(async () => {
       await this.#forgetNext();
@@ -250,12 +260,10 @@ export class Actions {
 
   async reset() {
     const sure = await confirmDialog({
-      title: "Reset the session?",
-      text:
-        "It begins again, for everybody who takes part now: all clocks, counts and pauses are as they were at first. " +
-        "The game so far stays in the history only.",
-      yes: "Reset",
-      no: "Keep it as it is",
+      title: t("reset.title"),
+      text: t("reset.text"),
+      yes: t("reset.yes"),
+      no: t("reset.no"),
       danger: true,
     });
     return sure && this.run(async () => {
@@ -324,20 +332,20 @@ export class Actions {
 
   async complete() {
     const sure = await confirmDialog({
-      title: "Complete the session?",
-      text: "All clocks stop where they are, for everybody.",
-      yes: "Complete",
-      no: t("again.keepSession"),
+      title: t("complete.title"),
+      text: t("complete.text"),
+      yes: t("complete.yes"),
+      no: t("complete.no"),
     });
     return sure && this.run(() => this.page.session.complete());
   }
 
   async cancel() {
     const sure = await confirmDialog({
-      title: "Cancel the session?",
-      text: "It ends at once, for everybody, and counts as cancelled.",
-      yes: "Cancel the session",
-      no: t("again.keepSession"),
+      title: t("cancel.title"),
+      text: t("cancel.text"),
+      yes: t("cancel.yes"),
+      no: t("cancel.no"),
       danger: true,
     });
     return sure && this.run(() => this.page.session.cancel());
@@ -346,9 +354,9 @@ export class Actions {
   async remove(participantId) {
     const name = this.page.people.name(participantId);
     const sure = await confirmDialog({
-      title: `Remove ${name}?`,
-      text: "They leave the rotation. If it is their turn, the next turn begins.",
-      yes: "Remove",
+      title: t("remove.title", { name }),
+      text: t("remove.text"),
+      yes: t("remove.yes"),
       danger: true,
     });
     return sure && this.run(() => this.page.session.leave(participantId));
@@ -366,8 +374,10 @@ export class Actions {
       const change = await this.page.session.add(...adjustment(owner, ms, reason));
       // Under a total a clock may get less than it was given.
       const got = change?.adjusted_ms ?? ms;
-      const less = got === ms ? "" : ` (${formatClock(ms, { plus: true, tenths: false })} asked for)`;
-      toast(`${this.#whose(owner, " ")}${formatClock(got, { plus: true, tenths: false })}${less}`, { seconds: 3 });
+      const [time, asked] = [got, ms].map((each) => formatClock(each, { plus: true, tenths: false }));
+      const values = { whose: this.#whose(owner), time, asked };
+      const text = owner === null ? time : t("time.given", values);
+      toast(got === ms ? text : t("time.lessGiven", { text, asked }), { seconds: 3 });
     });
   }
 
@@ -375,13 +385,13 @@ export class Actions {
   set(owner, ms, reason) {
     return this.run(async () => {
       await this.page.session.set(...adjustment(owner, ms, reason));
-      toast(`${this.#whose(owner, ": ")}${formatDuration(ms)} left`, { seconds: 3 });
+      const left = t("time.left", { time: formatDuration(ms) });
+      toast(owner === null ? left : t("time.set", { whose: this.#whose(owner), left }), { seconds: 3 });
     });
   }
 
-  #whose(owner, after) {
-    if (owner === null) return "";
-    return `${owner === TOTAL ? "Session" : this.page.people.name(owner)}${after}`;
+  #whose(owner) {
+    return owner === TOTAL ? t("session.session") : this.page.people.name(owner);
   }
 
   /**
@@ -398,8 +408,8 @@ export class Actions {
     /** The clocks to choose from. A single one needs no choice. */
     const clocks = hasOwners ? [...people.owners] : [];
     if (hasTotal) {
-      if (canAdjustClock(state)) clocks.push({ id: "", name: "The clock of this turn" });
-      clocks.push({ id: TOTAL, name: "The total of the session" });
+      if (canAdjustClock(state)) clocks.push({ id: "", name: t("adjust.ofTurn") });
+      clocks.push({ id: TOTAL, name: t("adjust.total") });
     }
     const first = hasOwners
       ? (chosen ?? people.ownerOf(state.active_participant_id) ?? clocks[0]?.id ?? null)
@@ -419,7 +429,7 @@ export class Actions {
       id: amountId,
       autocomplete: "off",
       inputmode: "text",
-      placeholder: "1:30 or 90 s",
+      placeholder: t("adjust.example", { first: "1:30", second: t("time.s", { number: 90 }) }),
       "aria-describedby": problem.id,
     });
     const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
@@ -447,23 +457,23 @@ export class Actions {
       const ms = parseDuration(amount.value, "min");
       const wrong = ms === null || Math.abs(ms) > LONGEST_MS;
       amount.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? "Enter a time such as 1:30, 90 s, 5 min or 2 d, up to 366 days" : "");
+      setText(problem, wrong ? t("adjust.wrong", AMOUNTS) : "");
       if (wrong) amount.focus();
       else work(ms).then(show);
     };
     const opened = openDialog({
-      title: "Give or take time",
+      title: t("adjust.title"),
       class: "time-dialog",
       body: [
         h(
           "div",
           { class: "time-head" },
           clocks.length > 0
-            ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, "Whose clock"), who)
+            ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, t("adjust.whose")), who)
             : h(
                 "p",
                 {},
-                state.time_per_cycle_ms !== null ? "The clock of this turn" : "The clock of the session",
+                state.time_per_cycle_ms !== null ? t("adjust.ofTurn") : t("adjust.ofSession"),
               ),
           now,
         ),
@@ -471,27 +481,27 @@ export class Actions {
         h(
           "div",
           { class: "field" },
-          h("label", { htmlFor: amountId }, "Another amount"),
+          h("label", { htmlFor: amountId }, t("adjust.amount")),
           amount,
           problem,
           h(
             "div",
             { class: "buttons" },
-            button("Add", {
+            button(t("adjust.add"), {
               icon: "plus",
               onclick: typed((ms) => this.add(owner(), ms, reason.value)),
             }),
-            button("Take", {
+            button(t("adjust.take"), {
               icon: "minus",
               onclick: typed((ms) => this.add(owner(), -ms, reason.value)),
             }),
-            button("Set to this", {
+            button(t("adjust.set"), {
               icon: "clock",
               onclick: typed((ms) => this.set(owner(), Math.abs(ms), reason.value)),
             }),
           ),
         ),
-        h("div", { class: "field" }, h("label", { htmlFor: reasonId }, "Reason, for the history"), reason),
+        h("div", { class: "field" }, h("label", { htmlFor: reasonId }, t("adjust.reason")), reason),
       ],
     });
     show();
@@ -519,19 +529,19 @@ export class Actions {
       const number = Number(turns.value);
       const wrong = !Number.isInteger(number) || number < 1 || number > MAX_TURNS;
       turns.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? `Enter a number from 1 to ${MAX_TURNS}` : "");
+      setText(problem, wrong ? t("takeback.wrong", { most: MAX_TURNS }) : "");
       if (wrong) turns.focus();
       else if (await this.takeBack(number)) opened.close();
     };
     const opened = openDialog({
-      title: "Take back turns",
+      title: t("takeback.title"),
       body: [
-        h("p", {}, "What these turns changed is as it was before them: whose turn it is, all clocks and all counts. The turn under way is given up."),
-        h("div", { class: "field" }, h("label", { htmlFor: id }, "How many turns"), turns, problem),
+        h("p", {}, t("takeback.text")),
+        h("div", { class: "field" }, h("label", { htmlFor: id }, t("takeback.howMany")), turns, problem),
       ],
       actions: [
-        button("Keep them", { onclick: () => opened.close() }),
-        button("Take back", { class: "primary", icon: "undo", onclick: take }),
+        button(t("takeback.keep"), { onclick: () => opened.close() }),
+        button(t("word.takeBack"), { class: "primary", icon: "undo", onclick: take }),
       ],
     });
   }
@@ -556,7 +566,7 @@ export class Actions {
       }),
     );
     const opened = openDialog({
-      title: isNext ? t("roles.nextTitle") : isPending ? "Who begins" : "Whose turn it is",
+      title: isNext ? t("roles.nextTitle") : isPending ? t("turn.whoBegins") : t("turn.whose"),
       body: [
         h(
           "p",
@@ -564,8 +574,8 @@ export class Actions {
           isNext
             ? t("roles.nextText", { name: people.name(state.active_participant_id) })
             : isPending
-            ? "The session starts with this turn."
-            : "A fresh turn of theirs begins when the session goes on. The turn under way is charged, and does not count.",
+              ? t("turn.beginsText")
+              : t("turn.text"),
         ),
         h("div", { class: "choices scroll" }, choices),
       ],
@@ -590,14 +600,14 @@ export class Actions {
     fill(rows, [
       clock &&
         clock.remainingMs !== null && [
-          h("dt", {}, "Left"),
+          h("dt", {}, t("person.left")),
           h("dd", {}, formatClock(clock.remainingMs, { tenths: false })),
         ],
       [
-        h("dt", {}, "Used in turns that ended"),
+        h("dt", {}, t("person.used")),
         h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
       ],
-      [h("dt", {}, "Turns"), h("dd", {}, String(entry.cycle_count))],
+      [h("dt", {}, t("person.turns")), h("dd", {}, String(entry.cycle_count))],
     ]);
     const close = (work) => () => {
       opened.close();
@@ -615,7 +625,7 @@ export class Actions {
             members.slice(0, 50).map(
               (each) =>
                 each.id !== state.active_participant_id &&
-                button(`Turn to ${each.name}`, {
+                button(t("turn.to", { name: each.name }), {
                   icon: "next",
                   onclick: close(() => this.next(each.id)),
                 }),
@@ -627,7 +637,7 @@ export class Actions {
             "div",
             { class: "choices" },
             members.slice(0, 50).map((each) =>
-              button(state.status === "pending" ? `${each.name} begins` : `Turn to ${each.name}`, {
+              button(t(state.status === "pending" ? "turn.begins" : "turn.to", { name: each.name }), {
                 icon: "next",
                 onclick: close(() => this.setTurn(each.id)),
               }),
@@ -639,7 +649,7 @@ export class Actions {
           clock &&
             this.may("adjust") &&
             canAdjust(state) &&
-            button("Give or take time", {
+            button(t("adjust.title"), {
               icon: "clock",
               onclick: close(() => this.openTime(id)),
             }),
@@ -647,7 +657,7 @@ export class Actions {
             this.may("remove") &&
             !isOver(state) &&
             state.participants.length > 1 &&
-            button("Remove from the session", {
+            button(t("person.remove"), {
               icon: "trash",
               class: "danger",
               onclick: close(() => this.remove(id)),
@@ -664,7 +674,7 @@ export class Actions {
  * @param {{title: string, text: string, yes: string, no?: string, danger?: boolean}} question
  * @returns {Promise<boolean>}
  */
-async function confirmDialog({ title, text, yes, no = "Keep", danger = false }) {
+async function confirmDialog({ title, text, yes, no = t("word.keep"), danger = false }) {
   const dialog = openDialog({
     title,
     body: h("p", {}, text),

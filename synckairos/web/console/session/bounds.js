@@ -1,11 +1,11 @@
 // What bounds a session beside its clocks, in words: its start and end, its pauses and its turns.
 
+import { t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock } from "../shared/time.js";
 import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
-const left = (count, word) => (count === 0 ? `no ${word}s left` : `${count} ${word}${count === 1 ? "" : "s"} left`);
 
 /**
  * The words for a session that waits for its start, with the time until it starts by itself.
@@ -15,8 +15,18 @@ const left = (count, word) => (count === 0 ? `no ${word}s left` : `${count} ${wo
  */
 export function waitingText(state, now) {
   const start = state.starts_at_ms ?? null;
-  if (start === null) return "Not started";
-  return now === null ? `Starts at ${momentText(start)}` : `Starts in ${digits(start - now)}`;
+  if (start === null) return t("status.pending");
+  return now === null
+    ? t("session.startsAt", { moment: momentText(start) })
+    : t("session.startsIn", { time: digits(start - now) });
+}
+
+/** The same for the participant who begins. */
+export function beginsText(state, now) {
+  const start = state.starts_at_ms;
+  return now === null
+    ? t("clock.beginsAt", { moment: momentText(start) })
+    : t("clock.beginsIn", { time: digits(start - now) });
 }
 
 /**
@@ -32,16 +42,24 @@ export function boundsOf(state, now, pauseMs) {
   if (isOver(state)) return [];
   const words = [];
   const { starts_at_ms: start, ends_at_ms: end } = state;
-  if (state.status === "pending" && (start ?? null) !== null) words.push(`starts at ${momentText(start, now ?? undefined)}`);
+  if (state.status === "pending" && (start ?? null) !== null) words.push(t("bounds.startsAt", { moment: momentText(start, now ?? undefined) }));
   if ((end ?? null) !== null) {
-    const at = `ends at ${momentText(end, now ?? undefined)}`;
-    words.push(now === null || state.status === "pending" ? at : `${at}, in ${digits(end - now)}`);
+    const moment = momentText(end, now ?? undefined);
+    words.push(
+      now === null || state.status === "pending"
+        ? t("bounds.endsAt", { moment })
+        : t("bounds.endsAtIn", { moment, time: digits(end - now) }),
+    );
   }
   if ((state.max_cycles ?? null) !== null) {
     const turn = Math.min(state.cycle_count + (state.status === "pending" ? 0 : 1), state.max_cycles);
-    words.push(turn === 0 ? `${state.max_cycles} turns` : `turn ${turn} of ${state.max_cycles}`);
+    words.push(
+      turn === 0
+        ? t("count.turns", { count: state.max_cycles })
+        : t("bounds.turnOf", { turn, all: state.max_cycles }),
+    );
   }
-  if ((state.pauses_left ?? null) !== null) words.push(left(state.pauses_left, "pause"));
-  if (pauseMs !== null) words.push(`${digits(pauseMs)} of pauses left`);
+  if ((state.pauses_left ?? null) !== null) words.push(state.pauses_left === 0 ? t("bounds.noPauses") : t("bounds.pauses", { count: state.pauses_left }));
+  if (pauseMs !== null) words.push(t("bounds.pauseTime", { time: digits(pauseMs) }));
   return words;
 }

@@ -1,9 +1,8 @@
 // The face of a clock under any time control: one number, a line below it, and a level of urgency.
 
+import { t } from "../shared/i18n.js";
 import { clockParts, formatClock, formatDuration, spokenDuration } from "../shared/time.js";
 import { entryOf } from "./people.js";
-
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
 
 /**
  * calm, warn (little time), urgent (very little), over (in overtime), out (time is up).
@@ -73,39 +72,41 @@ export function faceOf(state, clock, wholeMs) {
   let whole = wholeMs;
 
   if (clock.stage !== null && clock.movesLeft !== null && clock.blockRemainingMs === null) {
-    notes.push(`${plural(clock.movesLeft, "move")} to the next stage`);
+    notes.push(t("face.toNextStage", { count: clock.movesLeft }));
   }
   if (clock.periodsLeft !== null) {
     if (ms > 0) {
-      notes.push(`then ${clock.periodsLeft} × ${formatDuration(clock.periodMs)}`);
+      notes.push(t("face.thenPeriods", { number: clock.periodsLeft, time: formatDuration(clock.periodMs) }));
       level = levelOf(ms, warn, 0);
     } else if (clock.periodsLeft > 0) {
       ms = clock.periodRemainingMs;
       whole = clock.periodMs;
       const last = clock.periodsLeft === 1;
-      notes.push(last ? "last period" : `${clock.periodsLeft} periods left`);
+      notes.push(last ? t("face.lastPeriod") : t("face.periodsLeft", { count: clock.periodsLeft }));
       const short = Math.min(10_000, clock.periodMs / 3);
       level = last ? levelOf(ms, short, short / 2) : levelOf(ms, short, 0);
     }
   } else if (clock.blockRemainingMs !== null) {
-    const moves = plural(clock.movesLeft, "move");
+    const count = clock.movesLeft;
     if (ms > 0) {
-      notes.push(`then ${moves} in ${formatClock(clock.blockRemainingMs, { tenths: false })}`);
+      notes.push(t("face.thenMoves", { count, time: formatClock(clock.blockRemainingMs, { tenths: false }) }));
       level = levelOf(ms, warn, 0);
     } else {
       ms = clock.blockRemainingMs;
-      notes.push(`${moves} to make`);
+      notes.push(t("face.movesToMake", { count }));
       whole = clock.periodMs ?? whole;
     }
   }
   if (clock.delayMs !== null && clock.delayMs > 0) {
     notes.push(
-      clock.running ? `delay ${Math.ceil(clock.delayMs / 1000)}` : `delay ${formatDuration(clock.delayMs)}`,
+      t("face.delay", {
+        time: clock.running ? Math.ceil(clock.delayMs / 1000) : formatDuration(clock.delayMs),
+      }),
     );
   }
   if (remainingMs < 0 && !clock.expired) {
     ms = remainingMs;
-    notes.splice(0, notes.length, "overtime");
+    notes.splice(0, notes.length, t("face.overtime"));
     level = "over";
   }
   if (clock.expired) {
@@ -125,9 +126,9 @@ const clamp = (share) => Math.min(1, Math.max(0, share));
 /** A face as text for a screen reader. */
 export function spokenFace(face) {
   if (face.ms === null) return "";
-  const note = face.note ? `, ${face.note}` : "";
-  if (face.level === "out") return `out of time${note}`;
-  return `${spokenDuration(face.ms, { countUp: face.countUp })}${face.countUp ? "" : " left"}${note}`;
+  const time = spokenDuration(face.ms, { countUp: face.countUp });
+  const words = face.level === "out" ? t("face.out") : face.countUp ? time : t("time.left", { time });
+  return face.note ? t("face.withNote", { words, note: face.note }) : words;
 }
 
 /**

@@ -1,13 +1,14 @@
 // The history of a session: a table of the time that each participant used, and every event, newest first.
 
 import { h, fill, note, openDialog, errorText } from "../shared/ui.js";
+import { moment, t } from "../shared/i18n.js";
 import { formatClock } from "../shared/time.js";
 
 /** The number of lines that are drawn. A button shows as many more. */
 const PAGE = 100;
 
-const MOMENT = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
+const MOMENT = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const DAY = { dateStyle: "medium" };
 
 const time = (ms) => formatClock(ms, { countUp: true, tenths: ms < 60_000 ? "always" : false });
 
@@ -23,7 +24,7 @@ export function openHistory(page) {
   const list = h("div", { class: "history-list" });
   const hint = h("div", {});
   const opened = openDialog({
-    title: "History",
+    title: t("history.title"),
     class: "history-dialog",
     body: [
       // A link cannot send a token.
@@ -38,7 +39,7 @@ export function openHistory(page) {
               target: "_blank",
               rel: "noopener",
             },
-            "Timeline as a picture",
+            t("history.picture"),
           ),
         ),
       hint,
@@ -51,11 +52,11 @@ export function openHistory(page) {
     const { people, state } = page;
     fill(
       hint,
-      track.error && note("warn", `The history cannot be read at the moment. ${errorText(track.error)}`),
+      track.error && note("warn", t("history.unreadable"), " ", errorText(track.error)),
       track.loaded &&
         !track.complete &&
-        note("", "Only the newest events are kept: no audit store is connected."),
-      !track.loaded && !track.error && h("p", { class: "muted" }, "Reading …"),
+        note("", t("history.onlyNewest")),
+      !track.loaded && !track.error && h("p", { class: "muted" }, t("history.reading")),
     );
     fill(summary, table(people, state, track));
     fill(
@@ -72,7 +73,7 @@ export function openHistory(page) {
               draw();
             },
           },
-          "Show older events",
+          t("history.older"),
         ),
     );
   };
@@ -97,14 +98,14 @@ function table(people, state, track) {
   return h(
     "table",
     { class: "history-table" },
-    h("caption", { class: "visually-hidden" }, "Turns of each participant"),
+    h("caption", { class: "visually-hidden" }, t("history.table")),
     h(
       "thead",
       {},
       h(
         "tr",
         {},
-        ["Who", "Turns", "Used", "Average", "Longest"].map((name) => h("th", { scope: "col" }, name)),
+        [t("history.who"), t("history.turns"), t("history.used"), t("history.average"), t("history.longest")].map((name) => h("th", { scope: "col" }, name)),
       ),
     ),
     h(
@@ -130,7 +131,7 @@ function lines(people, track, shown) {
   let day = null;
   const items = [];
   for (const line of newest) {
-    const date = DAY.format(line.at);
+    const date = moment(line.at, DAY);
     if (day !== null && date !== day) items.push(h("li", { class: "history-day" }, date));
     day = date;
     const person = people.byId.get(line.participantId);
@@ -138,12 +139,12 @@ function lines(people, track, shown) {
       h(
         "li",
         { class: "history-line", dataset: { event: line.event } },
-        h("time", { class: "digits", datetime: new Date(line.at).toISOString() }, MOMENT.format(line.at)),
+        h("time", { class: "digits", datetime: new Date(line.at).toISOString() }, moment(line.at, MOMENT)),
         h("span", { class: `dot ${person ? `hue-${person.hue}` : "none"}` }),
         h("span", { class: "history-text" }, line.text),
         h("span", { class: "history-ms digits" }, line.ms === null ? "" : time(line.ms)),
       ),
     );
   }
-  return h("ol", { class: "history-lines", role: "list", "aria-label": "Events, newest first" }, items);
+  return h("ol", { class: "history-lines", role: "list", "aria-label": t("history.events") }, items);
 }

@@ -2,7 +2,7 @@
 
 import { button, h, icon, linksDialog, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
 import { leaveFor } from "../shared/back.js";
-import { t } from "../shared/i18n.js";
+import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againLabel, openAgain } from "./again.js";
@@ -54,13 +54,13 @@ function openPlayerLinks({ people }) {
     opened.close();
     const url = new URL(location.href);
     url.searchParams.set("as", person.id);
-    shareDialog(url.href, { title: `Clock of ${person.name}` });
+    shareDialog(url.href, { title: t("playerLink.clockOf", { name: person.name }) });
   };
   const choices = people.participants.map((each) => button(each.name, { onclick: () => link(each) }));
   const opened = openDialog({
-    title: "Link for one player",
+    title: t("playerLink.title"),
     body: [
-      h("p", {}, t("roles.linkText")),
+      h("p", {}, t("playerLink.text")),
       h("div", { class: "choices scroll" }, choices),
       h("p", { class: "hint" }, t("roles.linkHint")),
     ],
@@ -86,37 +86,37 @@ function itemsOf(page) {
   const { actions, rights, screen, sound, state } = page;
   const over = isOver(state);
   const [soundLabel, soundSign] =
-    sound.state === "on" ? ["Turn sound off", "mute"] : ["Turn sound on", "sound"];
+    sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const next = nextSessionOf(state);
   const clocks = [
     next !== null && over && [t("again.follow"), "next", () => actions.follow()],
     actions.mayPlayAgain && [againLabel(state), "swap", () => openAgain(page)],
-    state.status === "running" && hasNext(state) && actions.may("switch") && ["Next turn", "next", () => actions.next()],
+    state.status === "running" && hasNext(state) && actions.may("switch") && [t("menu.next"), "next", () => actions.next()],
     actions.mayNameNext && [t("roles.chooseNext"), "people", () => actions.openTurn()],
-    canAdjust(state) && actions.may("adjust") && ["Give or take time", "clock", () => actions.openTime()],
-    actions.mayPauseFreely && ["Pause without counting it", "pause", () => actions.pauseFreely()],
-    canTakeBack(state) && actions.may("takeback") && ["Take back turns …", "undo", () => actions.openTakeBack()],
+    canAdjust(state) && actions.may("adjust") && [t("adjust.title"), "clock", () => actions.openTime()],
+    actions.mayPauseFreely && [t("menu.pauseFreely"), "pause", () => actions.pauseFreely()],
+    canTakeBack(state) && actions.may("takeback") && [t("menu.takeBack"), "undo", () => actions.openTakeBack()],
     canSetTurn(state) &&
       actions.may("turn") &&
-      [state.status === "pending" ? "Who begins …" : "Whose turn it is …", "swap", () => actions.openTurn()],
-    !over && actions.may("schedule") && ["Start and end …", "calendar", () => openSchedule(page)],
-    ["History", "history", () => openHistory(page)],
-    rights.mayShare && ["Share this session", "share", () => share(page)],
+      [state.status === "pending" ? t("menu.whoBegins") : t("menu.whoseTurn"), "swap", () => actions.openTurn()],
+    !over && actions.may("schedule") && [t("menu.schedule"), "calendar", () => openSchedule(page)],
+    [t("history.title"), "history", () => openHistory(page)],
+    rights.mayShare && [t("share.session"), "share", () => share(page)],
     !rights.needsToken &&
       rights.mayShare &&
       state.participants.length > 1 &&
-      ["Link for one player", "person", () => openPlayerLinks(page)],
+      [t("playerLink.title"), "person", () => openPlayerLinks(page)],
     !rights.needsToken && rights.mayShare && [t("roles.watchLink"), "link", openWatchLink],
     Sound.possible && [soundLabel, soundSign, () => sound.toggle()],
-    Screen.possible && [screen.full ? "Leave full screen" : "Full screen", "full", () => screen.toggleFull()],
-    ["Keys and help", "info", () => openHelp(page)],
-    !rights.isCourtesy && ["All sessions", "back", "/"],
+    Screen.possible && [screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()],
+    [t("help.title"), "info", () => openHelp(page)],
+    !rights.isCourtesy && [t("session.all"), "back", "/"],
   ];
   const corrections = [
-    over && actions.may("reopen") && ["Reopen the session …", "back", () => actions.reopen()],
-    actions.may("reset") && ["Reset the session …", "reset", () => actions.reset(), "danger"],
-    !over && actions.may("complete") && ["Complete the session …", "check", () => actions.complete()],
-    !over && actions.may("cancel") && ["Cancel the session …", "cross", () => actions.cancel(), "danger"],
+    over && actions.may("reopen") && [t("menu.reopen"), "back", () => actions.reopen()],
+    actions.may("reset") && [t("menu.reset"), "reset", () => actions.reset(), "danger"],
+    !over && actions.may("complete") && [t("menu.complete"), "check", () => actions.complete()],
+    !over && actions.may("cancel") && [t("menu.cancel"), "cross", () => actions.cancel(), "danger"],
     actions.may("delete") && [t("again.delete"), "trash", () => actions.delete(), "danger"],
   ];
   return [clocks, corrections].map((group) => group.filter(Boolean));
@@ -129,7 +129,7 @@ function itemsOf(page) {
  * @param {import("./session.js").Page} page
  */
 export function openMenu(page) {
-  const list = h("div", { class: "menu" });
+  const items = h("div", { class: "menu" });
   /** The buttons by their labels, in groups. @type {Map<string, HTMLButtonElement>[]} */
   const shown = [new Map(), new Map()];
   /** When buttons came, which moved those below them. */
@@ -167,7 +167,7 @@ export function openMenu(page) {
         if (!control) {
           control = make(label, ...rest);
           if (before) before.after(control);
-          else (place === 0 ? list : line).insertAdjacentElement(place === 0 ? "afterbegin" : "afterend", control);
+          else (place === 0 ? items : line).insertAdjacentElement(place === 0 ? "afterbegin" : "afterend", control);
           group.set(label, control);
           hasNew = true;
         }
@@ -182,19 +182,19 @@ export function openMenu(page) {
   }
 
   const line = h("hr");
-  list.append(line);
+  items.append(line);
   const views = viewChoices(page, "menu-view", () => opened.close());
   const opened = openDialog({
     title: page.title,
     class: "menu-dialog",
     body: [
       h("fieldset", { class: "menu-views" }, [
-        h("legend", { class: "visually-hidden" }, "View"),
+        h("legend", { class: "visually-hidden" }, t("session.view")),
         h("div", { class: "segments" }, views),
       ]),
-      list,
+      items,
       page.rights.isCourtesy && h("p", { class: "hint" }, courtesyText(page)),
-      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, "Light or dark"), schemeSwitch()),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });
   draw();
@@ -212,21 +212,21 @@ function courtesyText({ people, rights }) {
 
 /** Keys, what they do, and the actions of which one has to be allowed. */
 const KEYS = [
-  ["Space", "Start the session", ["start"]],
-  ["Space", "End the turn", ["switch"]],
-  ["P", "Pause or resume", ["pause"]],
-  ["N", "Next, or a lap", ["switch"]],
-  ["T", "Give or take time", ["adjust"]],
-  ["U", "Take back turns", ["takeback"]],
+  [t("key.space"), t("help.start"), ["start"]],
+  [t("key.space"), t("help.endTurn"), ["switch"]],
+  ["P", t("help.pause"), ["pause"]],
+  ["N", t("help.next"), ["switch"]],
+  ["T", t("adjust.title"), ["adjust"]],
+  ["U", t("takeback.title"), ["takeback"]],
   ["W", t("roles.keyTurn"), ["turn"]],
   ["O", t("roles.keyReopen"), ["reopen"]],
   ["R", t("again.key"), ["create"]],
-  ["S", "Start and end", ["schedule"]],
-  ["H", "History"],
-  ["1 2 3 4", Object.values(VIEWS).join(", ").toLowerCase()],
-  ["F", "Full screen"],
-  ["M", "Sound on or off"],
-  ["?", "This help"],
+  ["S", t("schedule.title"), ["schedule"]],
+  ["H", t("history.title")],
+  ["1 2 3 4", list(Object.values(VIEWS), { type: "unit" })],
+  ["F", t("screen.full")],
+  ["M", t("help.sound")],
+  ["?", t("help.help")],
 ];
 
 /**
@@ -242,12 +242,10 @@ export function openHelp({ rights, uses }) {
   };
   const use = uses.label ?? uses.switchLabel;
   const keys = [...KEYS.filter(works), ...(use !== null ? [["B", use]] : [])];
-  const press = rights.ever("switch") ? "On the game clock, press the half that runs. " : "";
-  const hint =
-    `${press}All devices show the same time, even if their own clocks are wrong. ` +
-    "The number after ± says how far the shown time may be off.";
+  const hints = [t("help.sameTime"), t("help.uncertainty")];
+  if (rights.ever("switch")) hints.unshift(t("help.press"));
   openDialog({
-    title: "Keys and help",
-    body: [h("dl", { class: "keys" }, keys.map(row)), h("p", { class: "hint" }, hint)],
+    title: t("help.title"),
+    body: [h("dl", { class: "keys" }, keys.map(row)), h("p", { class: "hint" }, hints.join(" "))],
   });
 }

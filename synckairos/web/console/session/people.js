@@ -1,6 +1,7 @@
 // The participants and teams of a session, prepared for drawing: order, names, colours, and who is next.
 
-import { nameGiven, participantName } from "../shared/names.js";
+import { t } from "../shared/i18n.js";
+import { nameGiven, participantName, teamName } from "../shared/names.js";
 
 /** The number of colours for the owners of clocks, as on the timeline. */
 const HUES = 8;
@@ -29,7 +30,7 @@ export class People {
     state.groups.forEach((group, place) =>
       this.#add(this.groups, {
         id: group.group_id,
-        name: nameGiven(state, group.group_id) ?? `Team ${place + 1}`,
+        name: nameGiven(state, group.group_id) ?? teamName(place),
         hue: place % HUES,
         groupId: null,
       }),
@@ -53,7 +54,7 @@ export class People {
 
   /** @param {string | null} id */
   name(id) {
-    return this.byId.get(id)?.name ?? "Someone";
+    return this.byId.get(id)?.name ?? t("name.someone");
   }
 
   /**
@@ -64,7 +65,7 @@ export class People {
   nameWithTeam(id) {
     const person = this.byId.get(id);
     const team = person?.groupId && this.byId.get(person.groupId);
-    return team ? `${person.name} (${team.name})` : this.name(id);
+    return team ? t("name.withTeam", { name: person.name, team: team.name }) : this.name(id);
   }
 
   /**

@@ -1,5 +1,6 @@
 // The result of a session that is over.
 
+import { t } from "../shared/i18n.js";
 import { STATUSES } from "../shared/names.js";
 import { ownClocks } from "./rules.js";
 
@@ -27,7 +28,7 @@ export function resultOf(state, people, change, before) {
   }
   const payload = change?.payload.event === "session.expired" ? change.payload : {};
   if (!ownClocks(state) || payload.expired_clock === "total") {
-    return { title: "Time is up", about: null, winner: null };
+    return { title: t("status.expired"), about: null, winner: null };
   }
   const withMembers = new Set(state.participants.map((each) => each.group_id));
   const owners = people.byGroup
@@ -40,5 +41,5 @@ export function resultOf(state, people, change, before) {
   const about = named ?? (out.length === 1 ? out[0] : null);
   const ends = state.action_on_timeout.type === "end_session";
   const winner = payload.action_applied?.winner ?? (ends && left.length === 1 ? left[0] : null);
-  return { title: about ? `${people.name(about)} is out of time` : "Time is up", about, winner };
+  return { title: about ? t("result.outOfTime", { name: people.name(about) }) : t("status.expired"), about, winner };
 }

@@ -2,11 +2,30 @@
 
 import { button, fill, h, newId, openDialog, setText } from "../shared/ui.js";
 import { fromLocal, timeZone, toLocal } from "../shared/moments.js";
+import { t } from "../shared/i18n.js";
 import { formatClock } from "../shared/time.js";
 import { boundsOf } from "./bounds.js";
 import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
+
+/** What is said about the start and the end. */
+const WORDS = {
+  start: {
+    takeBack: t("schedule.takeBackStart"),
+    later: (count) => t("schedule.startLater", { count }),
+    isIn: (time) => t("schedule.startIsIn", { time }),
+    isAhead: t("schedule.startAhead"),
+    wrong: t("schedule.wrongStart"),
+  },
+  end: {
+    takeBack: t("schedule.takeBackEnd"),
+    later: (count) => t("schedule.endLater", { count }),
+    isIn: (time) => t("schedule.endIsIn", { time }),
+    isAhead: t("schedule.endAhead"),
+    wrong: t("schedule.wrongEnd"),
+  },
+};
 
 /**
  * Opens the dialog for a session's start and end.
@@ -32,10 +51,10 @@ export function openSchedule(page) {
       "aria-describedby": problem.id,
       oninput: () => draw(),
     });
-    const clear = button("Take back", {
+    const clear = button(t("word.takeBack"), {
       icon: "cross",
       class: "quiet",
-      "aria-label": `Take back the ${name}`,
+      "aria-label": WORDS[name].takeBack,
       onclick: () => {
         control.value = "";
         control.focus();
@@ -43,9 +62,9 @@ export function openSchedule(page) {
       },
     });
     const later = (minutes) =>
-      button(`+${minutes} min`, {
+      button(`+${t("time.min", { number: minutes })}`, {
         class: "digits",
-        "aria-label": `${minutes} minutes later, or from now: ${name}`,
+        "aria-label": WORDS[name].later(minutes),
         onclick: () => {
           const now = page.client.time.now() ?? Date.now();
           control.value = toLocal((fromLocal(control.value) ?? now) + minutes * 60_000);
@@ -75,20 +94,20 @@ export function openSchedule(page) {
     );
   }
 
-  const starts = isPending && moment("Starts by itself at", "start", state.starts_at_ms ?? null);
-  const ends = moment("Ends by itself at", "end", state.ends_at_ms ?? null);
+  const starts = isPending && moment(t("schedule.starts"), "start", state.starts_at_ms ?? null);
+  const ends = moment(t("schedule.ends"), "end", state.ends_at_ms ?? null);
 
   function draw() {
     const now = page.client.time.now();
-    const words = [];
+    const said = [];
     for (const each of fields) {
       each.clear.hidden = each.control.value === "";
       const at = fromLocal(each.control.value);
       if (at !== null && now !== null) {
-        words.push(at > now ? `The ${each.name} is in ${digits(at - now)}.` : `The ${each.name} has to be ahead.`);
+        said.push(at > now ? WORDS[each.name].isIn(digits(at - now)) : WORDS[each.name].isAhead);
       }
     }
-    setText(soon, words.join(" "));
+    setText(soon, said.join(" "));
   }
 
   async function save() {
@@ -96,7 +115,7 @@ export function openSchedule(page) {
     const wrong = fields.find((each) => each.isWrong);
     for (const each of fields) each.control.setAttribute("aria-invalid", String(each === wrong));
     if (wrong) {
-      setText(problem, `Enter the whole date and time of the ${wrong.name}, or take it back`);
+      setText(problem, WORDS[wrong.name].wrong);
       wrong.control.focus();
       return;
     }
@@ -106,18 +125,18 @@ export function openSchedule(page) {
   }
 
   const opened = openDialog({
-    title: "Start and end",
+    title: t("schedule.title"),
     class: "schedule-dialog",
     body: [
-      h("p", { class: "hint" }, `In your time, ${timeZone()}. All devices start and end at the same moment.`),
+      h("p", { class: "hint" }, t("schedule.hint", { zone: timeZone() })),
       starts,
       ends,
       soon,
       problem,
     ],
     actions: [
-      button("Close", { onclick: () => opened.close() }),
-      button("Save", { class: "primary", onclick: save }),
+      button(t("word.close"), { onclick: () => opened.close() }),
+      button(t("word.save"), { class: "primary", onclick: save }),
     ],
   });
   draw();
@@ -137,15 +156,15 @@ export class Bounds {
   draw() {
     const { page } = this;
     const { session, state } = page;
-    const words = boundsOf(state, page.client.time.now(), session.pauseRemaining?.() ?? null);
+    const lines = boundsOf(state, page.client.time.now(), session.pauseRemaining?.() ?? null);
     const total = page.totalLeft();
     const isShown = page.viewName === "countdown" || page.viewName === "board";
-    if (total !== null && !isShown && !isOver(state)) words.push(`session: ${digits(total)} left`);
-    this.element.hidden = words.length === 0;
-    if (words.length !== this.texts.length) {
-      this.texts = words.map(() => h("span", {}));
+    if (total !== null && !isShown && !isOver(state)) lines.push(t("bounds.sessionLeft", { time: digits(total) }));
+    this.element.hidden = lines.length === 0;
+    if (lines.length !== this.texts.length) {
+      this.texts = lines.map(() => h("span", {}));
       fill(this.element, this.texts);
     }
-    words.forEach((text, place) => setText(this.texts[place], text[0].toUpperCase() + text.slice(1)));
+    lines.forEach((text, place) => setText(this.texts[place], text[0].toUpperCase() + text.slice(1)));
   }
 }

@@ -111,7 +111,7 @@ export class Page {
     };
     this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
-    this.track = new Track(this.session, (who) => this.people?.name(who) ?? "Someone");
+    this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
     this.#listen();
   }
 
@@ -147,8 +147,8 @@ export class Page {
   pauseText() {
     const now = this.client.time.now();
     const end = this.state.resumes_at_ms;
-    if (end === null || now === null) return "Paused";
-    return `Paused, goes on in ${formatClock(Math.max(0, end - now), { tenths: false })}`;
+    if (end === null || now === null) return t("status.paused");
+    return t("session.pausedFor", { time: formatClock(Math.max(0, end - now), { tenths: false }) });
   }
 
   /** The text before the start, with the time until the session starts by itself. */
@@ -323,9 +323,11 @@ export class Page {
     const { people, state } = this;
     const whose = payload.expired_group_id ?? payload.expired_participant_id;
     const winner = payload.action_applied?.winner;
-    let text = "Time is up.";
+    let text = t("session.timeUp");
     if (ownClocks(state) && payload.expired_clock !== "total") {
-      text = `Time is up for ${people.name(whose)}.${winner ? ` ${people.name(winner)} wins.` : ""}`;
+      text = winner
+        ? t("session.timeUpWins", { name: people.name(whose), winner: people.name(winner) })
+        : t("session.timeUpFor", { name: people.name(whose) });
     }
     // A new element is announced even when its text is the same as before.
     fill($("expiry"), h("p", {}, text));
@@ -339,7 +341,7 @@ export class Page {
 
   #onError(error) {
     if (error.code === "CLOCK_SKEW") {
-      toast("This device’s clock is wrong. The clocks on this page are right all the same.", { seconds: 8 });
+      toast(t("session.deviceClock"), { seconds: 8 });
     }
     if (error.code === "UNAUTHENTICATED" && !this.ended) this.#onTokenOver();
     this.#onConnection();
@@ -357,11 +359,11 @@ export class Page {
     if (this.warned) return;
     this.warned = true;
     if (cameByLink()) {
-      toast("This link ends in a moment. Ask the person who sent it to you for a new one.", { seconds: 20 });
+      toast(t("session.linkEnds"), { seconds: 20 });
       return;
     }
-    const text = "Enter a newer one. Without it this page goes on for some seconds only.";
-    askForToken({ reload: false, wasRefused: false, title: "Your token ends in a moment", text }).then((entered) => {
+    const text = t("session.tokenEndsText");
+    askForToken({ reload: false, wasRefused: false, title: t("session.tokenEnds"), text }).then((entered) => {
       if (!entered) return;
       this.warned = false;
       this.#askRights();
@@ -403,15 +405,12 @@ export class Page {
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
     } else if (client.time.refused) {
-      const text = "Set it to the right time, then load this page again.";
-      this.#showBanner("danger", h("strong", {}, "This device’s clock is more than an hour off. "), text);
+      this.#showBanner("danger", h("strong", {}, t("session.clockOff")), " ", t("session.clockOffText"));
     } else if (session.connection === "reconnecting") {
-      const text = "The clocks run on. Changes by others are shown when the connection is back.";
-      this.#showBanner("warn", h("strong", {}, "Connection lost. "), text);
+      this.#showBanner("warn", h("strong", {}, t("session.lost")), " ", t("session.lostText"));
     } else if (session.staleMs !== null) {
-      const ago = formatDuration(Math.max(1000, Math.round(session.staleMs / 1000) * 1000));
-      const text = `A copy knows what happened up to ${ago} ago. Nothing can be changed until the server is back.`;
-      this.#showBanner("warn", h("strong", {}, "The server that keeps the clocks is away. "), text);
+      const time = formatDuration(Math.max(1000, Math.round(session.staleMs / 1000) * 1000));
+      this.#showBanner("warn", h("strong", {}, t("session.replica")), " ", t("session.replicaText", { time }));
     } else {
       fill($("banner"));
     }
@@ -426,7 +425,7 @@ export class Page {
     const gone = error.code === "SESSION_NOT_FOUND";
     const isDeleted = gone && error.context.reason === "deleted";
     if (gone && !isDeleted && this.state) {
-      this.#showBanner("", "The service does not keep this session any more. This is its last known state.");
+      this.#showBanner("", t("session.notKept"));
       return;
     }
     if (gone && storedToken() === null) forget(this.session.id);
@@ -461,7 +460,7 @@ export class Page {
     const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
     if (wasMade(this.session.id) && this.rights.mayLink) {
-      const action = { label: t("again.share"), onclick: () => share(this) };
+      const action = { label: t("word.share"), onclick: () => share(this) };
       toast(t("again.newLinks"), { seconds: 20, action });
     }
   }
@@ -506,7 +505,7 @@ export class Page {
     const isIn = this.people.participants.some((each) => each.id === this.boundTo);
     this.rights = isBound ? this.granted.as(isIn && !this.onlyWatches ? this.boundTo : null) : this.granted;
     if (this.boundTo !== null && !isIn && this.missing !== this.boundTo) {
-      toast(t("roles.notIn"), { seconds: 8 });
+      toast(t("session.noPlayer"), { seconds: 8 });
     }
     this.missing = isIn ? null : this.boundTo;
     this.as = this.rights.player;

@@ -29,9 +29,9 @@ const STRIP = [
 ].join(", ");
 
 const SOUNDS = {
-  on: ["Turn sound off", "sound"],
-  waiting: ["Tap to turn sound on", "mute"],
-  off: ["Turn sound on", "mute"],
+  on: [t("sound.turnOff"), "sound"],
+  waiting: [t("sound.tap"), "mute"],
+  off: [t("sound.turnOn"), "mute"],
 };
 
 export class Shell {
@@ -58,26 +58,26 @@ export class Shell {
 
   #soundButton() {
     const press = () => this.page.sound.toggle();
-    const control = button("Sound", { icon: "mute", square: true, class: "quiet sound", onclick: press });
+    const control = button(t("sound.sound"), { icon: "mute", square: true, class: "quiet sound", onclick: press });
     control.hidden = !Sound.possible;
     return control;
   }
 
   #menuButton() {
     const open = () => openMenu(this.page);
-    return button("Menu", { icon: "more", square: true, class: "quiet menu-button", onclick: open });
+    return button(t("menu.menu"), { icon: "more", square: true, class: "quiet menu-button", onclick: open });
   }
 
   #buildTop(top) {
     const { page } = this;
     const full = () => page.screen.toggleFull();
-    this.full = button("Full screen", { icon: "full", square: true, class: "quiet", onclick: full });
+    this.full = button(t("screen.full"), { icon: "full", square: true, class: "quiet", onclick: full });
     this.full.hidden = !Screen.possible;
     this.slot = h("span", { class: "connection-slot" }, this.indicator);
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const wide = (element) => h("span", { class: "wide-only" }, element);
-    const views = { class: "segments view-choice", role: "radiogroup", "aria-label": "View" };
-    this.brand = h("a", { class: "brand", href: "/", "aria-label": "All sessions", title: "All sessions" }, mark);
+    const views = { class: "segments view-choice", role: "radiogroup", "aria-label": t("session.view") };
+    this.brand = h("a", { class: "brand", href: "/", "aria-label": t("session.all"), title: t("session.all") }, mark);
     fill(
       top,
       h("header", { class: "bar" }, [
@@ -101,27 +101,27 @@ export class Shell {
     const main = (label, sign, onclick) =>
       button(label, { icon: sign, class: "primary large main", onclick });
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
-    this.start = main("Start", "play", () => actions.start());
-    this.resume = main("Resume", "play", () => actions.resume());
-    this.next = main("Next", "next", () => actions.next());
-    this.pause = button("Pause", { icon: "pause", class: "large pause", onclick: () => actions.pause() });
+    this.start = main(t("control.start"), "play", () => actions.start());
+    this.resume = main(t("control.resume"), "play", () => actions.resume());
+    this.next = main(t("control.next"), "next", () => actions.next());
+    this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
       { class: "button large main", href: "/#new" },
       icon("plus"),
-      h("span", {}, "New session"),
+      h("span", {}, t("form.new")),
     );
     // What an arbiter or a host has to have at hand. On a phone these are icons.
     const hand = (label, sign, onclick) => button(label, { icon: sign, class: "large hand", onclick });
     this.again = main(t("again.rematch"), "swap", () => openAgain(page));
     this.follow = main(t("again.follow"), "next", () => actions.follow());
-    this.reopen = hand("Reopen", "back", () => actions.reopen());
+    this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
     this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
     this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
     this.use = button("", { class: "large use", onclick: () => page.uses.press() });
-    this.time = extra("Time", "clock", () => actions.openTime());
-    this.time.setAttribute("aria-label", "Give or take time");
-    this.share = extra("Share", "share", () => share(page));
+    this.time = extra(t("control.time"), "clock", () => actions.openTime());
+    this.time.setAttribute("aria-label", t("adjust.title"));
+    this.share = extra(t("word.share"), "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
@@ -141,7 +141,7 @@ export class Shell {
       this.takeBack,
       this.turn,
       this.time,
-      extra("History", "history", () => openHistory(page)),
+      extra(t("history.title"), "history", () => openHistory(page)),
       this.share,
       this.soundButtons[1],
     ]);
@@ -173,7 +173,7 @@ export class Shell {
     this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
     page.uses.update();
     const { label: useLabel, switchLabel } = page.uses;
-    setText(this.next.querySelector("span"), switchLabel ?? (isLap ? "Lap" : "Next"));
+    setText(this.next.querySelector("span"), switchLabel ?? t(isLap ? "control.lap" : "control.next"));
     this.use.hidden = useLabel === null;
     setText(this.use.querySelector("span"), useLabel ?? "");
     this.pause.classList.toggle("main", running && this.next.hidden);
@@ -214,7 +214,7 @@ export class Shell {
 
   /** @param {boolean} full */
   updateFull(full) {
-    const label = full ? "Leave full screen" : "Full screen";
+    const label = full ? t("screen.leaveFull") : t("screen.full");
     this.full.setAttribute("aria-label", label);
     this.full.title = label;
   }

@@ -1,5 +1,6 @@
 // The page without clocks: a message that says why, and what the user can do.
 
+import { t } from "../shared/i18n.js";
 import { LINK_IS_OVER, WHOM_TO_ASK } from "../shared/signin.js";
 import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
 
@@ -11,72 +12,70 @@ import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
  * @property {Node[]} [actions]
  */
 
-const home = () => h("a", { class: "button primary", href: "/" }, "All sessions");
+const home = () => h("a", { class: "button primary", href: "/" }, t("session.all"));
 const again = (label) => button(label, { class: "primary", onclick: () => location.reload() });
 
-export const connecting = () => ({ iconName: "clock", title: "Connecting …" });
+export const connecting = () => ({ iconName: "clock", title: t("page.connecting") });
 
 export const away = () => ({
   iconName: "warning",
-  title: "The service does not answer",
-  text: "This page keeps trying, and shows the session as soon as it can.",
-  actions: [again("Try now")],
+  title: t("page.away"),
+  text: t("page.awayText"),
+  actions: [again(t("page.tryNow"))],
 });
 
 export const deleted = () => ({
   iconName: "trash",
-  title: "This session was deleted",
-  text: "Its clocks are gone for everybody.",
+  title: t("page.deleted"),
+  text: t("page.deletedText"),
   actions: [home()],
 });
 
 /** @param {boolean} withToken Whether the page sent a token, which may be for other sessions. */
 export const notFound = (withToken) => ({
   iconName: "info",
-  title: "There is no such session",
+  title: t("page.notFound"),
   text: withToken
-    ? "It ended long ago, was deleted, or your link or token is for another one. Check the address."
-    : "It ended long ago, was deleted, or the link is not complete. Check the link, or make a new session.",
+    ? t("page.notFoundToken")
+    : t("page.notFoundText"),
   actions: [home()],
 });
 
 export const badLink = () => ({
   iconName: "link",
-  title: "This link is not complete",
-  text:
-    "A session’s address ends with its id, 36 characters long. " +
-    "Ask for the link again, or find the session in the list.",
+  title: t("page.badLink"),
+  text: t("page.badLinkText"),
   actions: [home()],
 });
 
 /** @param {() => void} ask Opens the dialog for a token. */
 export const noToken = (ask) => ({
   iconName: "key",
-  title: "The service needs a token",
+  title: t("signin.title"),
   text: WHOM_TO_ASK,
-  actions: [button("Enter a token", { class: "primary", onclick: ask })],
+  actions: [button(t("signin.enter"), { class: "primary", onclick: ask })],
 });
 
 /** @param {() => void} ask Opens the dialog for a token. */
 export const linkIsOver = (ask) => ({
   iconName: "link",
   ...LINK_IS_OVER,
-  actions: [button("Enter a token", { onclick: ask })],
+  actions: [button(t("signin.enter"), { onclick: ask })],
 });
 
 export const unreadable = () => ({
   iconName: "warning",
-  title: "This page cannot show the session",
-  text: "The service may be newer than this page. Load the page again. The session itself goes on.",
-  actions: [again("Load again"), home()],
+  title: t("page.unreadable"),
+  text: t("page.unreadableText"),
+  actions: [again(t("page.loadAgain")), home()],
 });
 
 /** @param {string} reason */
 export const refused = (reason) => ({
   iconName: "warning",
-  title: "The service does not show this session",
+  title: t("page.refused"),
   text: reason,
-  actions: [again("Try again"), home()],
+  actions: [again(t("word.tryAgain")), home()],
 });
 
 /**

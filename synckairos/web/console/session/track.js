@@ -1,5 +1,6 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
+import { list, t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 
@@ -203,65 +204,65 @@ export class Track {
     const active = payload.active_participant_id;
     switch (payload.event) {
       case "session.created":
-        return "Created";
+        return t("event.created");
       case "session.started":
-        return `Started${payload.reason === "auto" ? " by itself" : ""}, ${name(active)} begins`;
+        return t(payload.reason === "auto" ? "event.startedAuto" : "event.started", { name: name(active) });
       case "cycle.switched":
         return before === active || !before
-          ? `${name(active)} goes on`
-          : `${name(before)} to ${name(active)}`;
+          ? t("event.goesOn", { name: name(active) })
+          : t("event.switched", { from: name(before), to: name(active) });
       case "session.paused":
-        return payload.counted === false ? "Paused, not counted" : "Paused";
+        return payload.counted === false ? t("event.pausedFreely") : t("event.paused");
       case "session.resumed":
-        return payload.reason === "auto" ? "Went on: the pause was over" : "Resumed";
+        return payload.reason === "auto" ? t("event.resumedAuto") : t("event.resumed");
       case "participant.expired":
-        return (
-          `${this.#nameOfExpired(payload)} ran out of time` +
-          (active && active !== before ? `, ${name(active)} is on` : "")
-        );
+        return active && active !== before
+          ? t("event.ranOutNext", { name: this.#nameOfExpired(payload), next: name(active) })
+          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
       case "session.expired": {
-        if (payload.expired_clock === "total") return "The session's time is over";
+        if (payload.expired_clock === "total") return t("event.timeOver");
         const winner = payload.action_applied?.winner;
-        return `${this.#nameOfExpired(payload)} ran out of time${winner ? `, ${name(winner)} wins` : ""}`;
+        return winner
+          ? t("event.ranOutWins", { name: this.#nameOfExpired(payload), winner: name(winner) })
+          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
       }
       case "session.completed":
-        if (payload.reason !== "auto") return "Completed";
+        if (payload.reason !== "auto") return t("event.completed");
         return payload.cycle_count >= (this.session.confirmed?.max_cycles ?? Infinity)
-          ? "Completed: that was the last turn"
-          : "Completed: its end has come";
+          ? t("event.completedTurns")
+          : t("event.completedEnd");
       case "session.cancelled":
-        return "Cancelled";
+        return t("event.cancelled");
       case "session.deleted":
-        return "Deleted";
+        return t("event.deleted");
       case "session.recovered":
-        return "Restored after the server had lost it";
+        return t("event.recovered");
       case "session.moved":
-        return "Moves to another server";
+        return t("event.moved");
       case "session.arrived":
-        return "Goes on at another server";
+        return t("event.arrived");
       case "participant.added":
-        return `${name(payload.participants[0]?.participant_id)} joined`;
+        return t("event.joined", { name: name(payload.participants[0]?.participant_id) });
       case "participant.removed":
-        return `${name(payload.removed_participant_id)} left`;
+        return t("event.left", { name: name(payload.removed_participant_id) });
       case "time.adjusted": {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
-        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? "Session" : "Clock";
-        const by = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason ? `: ${payload.adjust_reason}` : "";
-        return `${whose} ${by}${reason}`;
+        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
+        const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
+        const reason = payload.adjust_reason;
+        return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
       }
       case "time.warning":
-        return `${name(active)}: ${warningText(payload.warning_ms)}`;
+        return t("event.warning", { name: name(active), warning: warningText(payload.warning_ms) });
       case "turn.taken_back": {
-        const turns = payload.turns ?? 1;
-        return `${turns === 1 ? "The last turn was" : `${turns} turns were`} taken back, ${name(active)} is on`;
+        return t("event.takenBack", { count: payload.turns ?? 1, name: name(active) });
       }
       case "turn.set":
-        return payload.status === "pending" ? `${name(active)} will begin` : `The turn was given to ${name(active)}`;
+        return t(payload.status === "pending" ? "event.willBegin" : "event.turnSet", { name: name(active) });
       case "session.reopened":
-        return payload.status === "pending" || !active ? "Reopened" : `Reopened, ${name(active)} is on`;
+        return payload.status === "pending" || !active ? t("event.reopened") : t("event.reopenedOn", { name: name(active) });
       case "session.reset":
-        return "Reset: it begins again";
+        return t("event.reset");
       case "session.scheduled":
         return scheduledText(payload);
       default:
@@ -289,14 +290,14 @@ function isOfTotal({ payload, server_time_ms: now }, before) {
 
 /** What a warning says. At zero and in overtime it is a bell. */
 function warningText(ms) {
-  if (ms > 0) return `${formatDuration(ms)} left`;
-  return ms === 0 ? "the bell at 0:00" : `the bell, ${formatDuration(-ms)} over`;
+  if (ms > 0) return t("time.left", { time: formatDuration(ms) });
+  return ms === 0 ? t("event.bell", { time: formatClock(0, { tenths: false }) }) : t("event.bellOver", { time: formatDuration(-ms) });
 }
 
 /** The start and the end that a session has from an event on. */
 function scheduledText({ starts_at_ms: start, ends_at_ms: end }) {
   const words = [];
-  if ((start ?? null) !== null) words.push(`starts at ${momentText(start)}`);
-  if ((end ?? null) !== null) words.push(`ends at ${momentText(end)}`);
-  return words.length > 0 ? `By itself: ${words.join(", ")}` : "No start or end by itself any more";
+  if ((start ?? null) !== null) words.push(t("bounds.startsAt", { moment: momentText(start) }));
+  if ((end ?? null) !== null) words.push(t("bounds.endsAt", { moment: momentText(end) }));
+  return words.length > 0 ? t("event.scheduled", { what: list(words, { type: "unit" }) }) : t("event.unscheduled");
 }

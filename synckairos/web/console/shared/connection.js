@@ -2,27 +2,44 @@
 
 import { openDialog } from "./dialogs.js";
 import { fill, h, setText } from "./dom.js";
+import { number, t } from "./i18n.js";
 
 const CONNECTIONS = {
-  connecting: "Connecting",
-  live: "Live",
-  reconnecting: "Reconnecting",
-  closed: "Not connected",
-  refused: "Clock refused",
+  connecting: t("connection.connecting"),
+  live: t("connection.live"),
+  reconnecting: t("connection.reconnecting"),
+  closed: t("connection.closed"),
+  refused: t("connection.refused"),
 };
+
+/** The same within a sentence. */
+const IN_A_SENTENCE = {
+  connecting: t("connection.isConnecting"),
+  live: t("connection.isLive"),
+  reconnecting: t("connection.isReconnecting"),
+  closed: t("connection.isClosed"),
+  refused: t("connection.isRefused"),
+};
+
+const TENTHS = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 
 /** An uncertainty in ms as text: `±4 ms` or `±1.3 s`; "" until it is known. */
 function uncertaintyText(ms) {
   if (!Number.isFinite(ms)) return "";
-  return ms < 995 ? `±${Math.max(1, Math.round(ms))} ms` : `±${(ms / 1000).toFixed(1)} s`;
+  return ms < 995
+    ? t("connection.withinMs", { number: Math.max(1, Math.round(ms)) })
+    : t("connection.withinS", { number: number(ms / 1000, TENTHS) });
 }
 
 function deviceClockText(skewMs) {
-  if (!Number.isFinite(skewMs)) return "not known yet";
+  if (!Number.isFinite(skewMs)) return t("connection.unknown");
   const off = Math.abs(skewMs);
-  if (off < 1000) return "right, within a second";
-  const size = off < 120_000 ? `${Math.round(off / 1000)} s` : `${Math.round(off / 60_000)} min`;
-  return skewMs > 0 ? `${size} slow` : `${size} fast`;
+  if (off < 1000) return t("connection.clockRight");
+  const size =
+    off < 120_000
+      ? t("time.s", { number: Math.round(off / 1000) })
+      : t("time.min", { number: Math.round(off / 60_000) });
+  return skewMs > 0 ? t("connection.clockSlow", { size }) : t("connection.clockFast", { size });
 }
 
 /**
@@ -53,8 +70,8 @@ export function connectionIndicator(client, session = null) {
     const words = state === "connecting" ? "…" : CONNECTIONS[state];
     setText(text, state === "live" && known ? known : words);
     control.dataset.state = state;
-    const clock = known ? `, server time known to ${known}` : "";
-    const label = `Connection: ${CONNECTIONS[state].toLowerCase()}${clock}`;
+    const values = { state: IN_A_SENTENCE[state], known };
+    const label = known ? t("connection.labelKnown", values) : t("connection.label", values);
     if (control.getAttribute("aria-label") !== label) control.setAttribute("aria-label", label);
     if (numbers) showNumbers();
   }
@@ -62,23 +79,22 @@ export function connectionIndicator(client, session = null) {
     if (next === state) return;
     state = next;
     if (state === "live") {
-      setText(spoken, wasLive ? "Connected again" : "");
+      setText(spoken, wasLive ? t("connection.again") : "");
       wasLive = true;
     } else if (wasLive)
-      setText(spoken, state === "closed" ? "Connection closed" : "Connection lost, reconnecting");
+      setText(spoken, state === "closed" ? t("connection.over") : t("connection.lost"));
     show();
   }
   function openNumbers() {
     numbers = h("dl", { class: "facts" });
     const opened = openDialog({
-      title: "Connection and clock",
+      title: t("connection.title"),
       body: [
         numbers,
         h(
           "p",
           { class: "hint" },
-          "Clocks are shown by the server’s time, not by this device’s. ",
-          "The uncertainty is how far the shown time may be off.",
+          t("connection.explained"),
         ),
       ],
     });
@@ -90,10 +106,15 @@ export function connectionIndicator(client, session = null) {
   function showNumbers() {
     const time = client.time;
     const rows = [
-      ["Connection", CONNECTIONS[state]],
-      ["Uncertainty", uncertaintyText(time.uncertaintyMs) || "not known yet"],
-      ["Round trip", Number.isFinite(time.rttMs) ? `${time.rttMs.toFixed(1)} ms` : "not known yet"],
-      ["This device’s clock", deviceClockText(time.skewMs)],
+      [t("connection.connection"), CONNECTIONS[state]],
+      [t("connection.uncertainty"), uncertaintyText(time.uncertaintyMs) || t("connection.unknown")],
+      [
+        t("connection.roundTrip"),
+        Number.isFinite(time.rttMs)
+          ? t("connection.ms", { number: number(time.rttMs, TENTHS) })
+          : t("connection.unknown"),
+      ],
+      [t("connection.deviceClock"), deviceClockText(time.skewMs)],
     ];
     if (numbers.childElementCount === rows.length * 2)
       rows.forEach(([, value], row) => setText(numbers.children[row * 2 + 1], value));

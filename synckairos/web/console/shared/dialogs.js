@@ -3,31 +3,30 @@
 import { icon } from "./icons.js";
 import { button, h, newId } from "./dom.js";
 import { closedByBack, settle } from "./back.js";
+import { t } from "./i18n.js";
 
 const SENTENCES = {
-  UNAUTHENTICATED: "The service needs to know who you are: enter a token.",
-  FORBIDDEN: "Your link or token does not allow this.",
-  SESSION_NOT_FOUND: "There is no such session: it ended long ago, was deleted, or the link is not complete.",
-  CONCURRENT_MODIFICATION: "Someone else was faster. The page shows the newest state.",
-  RATE_LIMIT_EXCEEDED: "That was too often. Wait a moment, then try again.",
-  QUOTA_EXCEEDED: "There is no room for more at the moment: what runs goes on, and something has to end first.",
-  STORAGE_UNAVAILABLE: "The service cannot reach its storage at the moment.",
-  CIRCUIT_OPEN: "The service cannot reach its storage at the moment.",
-  MESSAGE_BROKER_ERROR: "The service cannot reach its storage at the moment.",
-  NETWORK_TIMEOUT: "The service took too long to answer.",
-  INTERNAL_ERROR: "Something went wrong in the service. Its log says what.",
+  UNAUTHENTICATED: t("error.needsToken"),
+  FORBIDDEN: t("error.forbidden"),
+  SESSION_NOT_FOUND: t("error.noSession"),
+  CONCURRENT_MODIFICATION: t("error.someoneFaster"),
+  RATE_LIMIT_EXCEEDED: t("error.tooOften"),
+  QUOTA_EXCEEDED: t("error.noRoom"),
+  STORAGE_UNAVAILABLE: t("error.noStorage"),
+  CIRCUIT_OPEN: t("error.noStorage"),
+  MESSAGE_BROKER_ERROR: t("error.noStorage"),
+  NETWORK_TIMEOUT: t("error.tooSlow"),
+  INTERNAL_ERROR: t("error.inService"),
 };
 
 /** For an admin, whose actions are put on record, at a service without a database to put them into. */
-const NO_RECORD =
-  "What an admin does is put on record, and this service has no database for that. " +
-  "Start the service with one, or use a token of another role: “service” may make sessions.";
+const NO_RECORD = t("error.noRecord");
 
 /** An error as a sentence for people. */
 export function errorText(error) {
   if (error?.context?.needs === "DATABASE_URL") return NO_RECORD;
   if (Object.hasOwn(SENTENCES, error?.code)) return SENTENCES[error.code];
-  const message = error?.message ? String(error.message) : "Something went wrong";
+  const message = error?.message ? String(error.message) : t("error.unknown");
   const sentence = message[0].toUpperCase() + message.slice(1);
   return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
 }
@@ -62,7 +61,7 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
           action.onclick();
         },
       }),
-    button("Dismiss", { icon: "cross", square: true, class: "quiet", onclick: dismiss }),
+    button(t("word.dismiss"), { icon: "cross", square: true, class: "quiet", onclick: dismiss }),
   );
   toasts.append(element);
   if (seconds) setTimeout(dismiss, seconds * 1000);
@@ -105,7 +104,7 @@ export function openDialog({ title, body, actions = [], class: more = "" }) {
         "div",
         { class: "head" },
         h("h2", { id: heading, tabindex: "-1", autofocus: true }, title),
-        button("Close", { icon: "cross", square: true, class: "quiet", onclick: () => close() }),
+        button(t("word.close"), { icon: "cross", square: true, class: "quiet", onclick: () => close() }),
       ),
       body,
       actions.length > 0 && h("div", { class: "actions" }, actions),

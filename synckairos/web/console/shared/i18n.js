@@ -39,13 +39,18 @@ export const language = findLanguage();
 /** The direction in which it is written. */
 export const direction = RIGHT_TO_LEFT.has(language) ? "rtl" : "ltr";
 
+/**
+ * The language for Intl: as the browser's user writes it in their country, where they named one (a British user
+ * has no AM and PM). Digits are 0 to 9 in every language, as on the clocks and in what people type.
+ */
+const locale = (() => {
+  const own = globalThis.document ? (navigator.languages ?? []) : [];
+  const regional = own.find((each) => each.toLowerCase().split("-")[0] === language);
+  return new Intl.Locale(regional ?? language, { numberingSystem: "latn" }).toString();
+})();
+
 const texts = (await import(`../texts/${language}.js`)).default;
 const plurals = new Intl.PluralRules(language);
-
-if (globalThis.document) {
-  document.documentElement.lang = language;
-  document.documentElement.dir = direction;
-}
 
 /**
  * A text of the console.
@@ -67,12 +72,30 @@ export function t(key, values = {}) {
   });
 }
 
+/**
+ * The same text in pieces, where a value is an element: "Open {link} again." with an element for `link`.
+ *
+ * @param {string} key
+ * @param {Record<string, string | number | Node>} values
+ * @returns {(string | Node)[]}
+ */
+export function parts(key, values) {
+  const strings = Object.entries(values).filter(([, value]) => typeof value !== "object");
+  return t(key, Object.fromEntries(strings))
+    .split(/\{(\w+)\}/)
+    .map((piece, place) => (place % 2 ? (values[piece] ?? `{${piece}}`) : piece))
+    .filter((piece) => piece !== "");
+}
+
+/** Whether there is a text under a key: for keys that are made of what the service says. */
+export const has = (key) => Object.hasOwn(texts, key);
+
 const formats = new Map();
 
 /** A format of Intl, made once: they are dear. */
 function format(Kind, options) {
   const key = Kind.name + JSON.stringify(options);
-  if (!formats.has(key)) formats.set(key, new Kind(language, options));
+  if (!formats.has(key)) formats.set(key, new Kind(locale, options));
   return formats.get(key);
 }
 
@@ -81,6 +104,23 @@ export const number = (value, options = {}) => format(Intl.NumberFormat, options
 
 /** A moment (ms since 1970) as the language writes it. options: those of Intl.DateTimeFormat. */
 export const moment = (ms, options) => format(Intl.DateTimeFormat, options).format(ms);
+
+/**
+ * The words of the language for a unit of time: those that the console writes (`time.*`), and all of Intl.
+ *
+ * @param {"second" | "minute" | "hour" | "day"} unit
+ * @returns {string[]}
+ */
+export function unitWords(unit) {
+  const entry = texts[{ second: "time.s", minute: "time.min", hour: "time.h", day: "time.days" }[unit]];
+  const own = typeof entry === "string" ? [entry] : Object.values(entry);
+  const words = own.map((text) => text.replace("{number}", "").trim());
+  for (const unitDisplay of ["long", "short", "narrow"])
+    for (const value of [0, 1, 2, 3, 11, 100])
+      for (const part of format(Intl.NumberFormat, { style: "unit", unit, unitDisplay }).formatToParts(value))
+        if (part.type === "unit") words.push(part.value.trim());
+  return [...new Set(words)];
+}
 
 /** Names in one sentence: "Anna, Ben and Cleo". */
 export const list = (names, options = {}) => format(Intl.ListFormat, options).format(names);
@@ -99,3 +139,14 @@ export function chooseLanguage(code) {
   }
   location.reload();
 }
+
+/** Puts the texts of a page's own elements in place of the English ones that its file has. */
+function translatePage() {
+  document.documentElement.lang = language;
+  document.documentElement.dir = direction;
+  for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.dataset.t);
+  for (const each of document.querySelectorAll("[data-t-label]"))
+    each.setAttribute("aria-label", t(each.dataset.tLabel));
+}
+
+if (globalThis.document) translatePage();

@@ -5,30 +5,32 @@ import { errorText, openDialog, toast } from "./dialogs.js";
 import { button, fill, h, newId, note, setText } from "./dom.js";
 import { participantName } from "./names.js";
 import { linkParts, shareDialog } from "./share.js";
+import { moment, t } from "./i18n.js";
 
 const HOUR_S = 3600;
 const PERIODS = [
-  [HOUR_S, "1 hour"],
-  [24 * HOUR_S, "1 day"],
-  [7 * 24 * HOUR_S, "1 week"],
-  [30 * 24 * HOUR_S, "30 days"],
+  [HOUR_S, t("links.hour")],
+  [24 * HOUR_S, t("links.day")],
+  [7 * 24 * HOUR_S, t("links.week")],
+  [30 * 24 * HOUR_S, t("links.month")],
 ];
 const DEFAULT_S = 24 * HOUR_S;
-const UNTIL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const UNTIL = { dateStyle: "medium", timeStyle: "short" };
 
 const ROLES = {
-  viewer: ["Watch", "Sees the clocks, and can change nothing."],
-  player: ["Play as …", "Ends the turns of one participant."],
-  moderator: ["Moderate", "Starts, pauses and gives time. Does not play."],
+  viewer: [t("role.viewer"), t("role.viewerHint")],
+  player: [t("role.player"), t("role.playerHint")],
+  moderator: [t("role.moderator"), t("role.moderatorHint")],
 };
 
-const untilText = (link) => (link.expires_at ? `until ${UNTIL.format(new Date(link.expires_at))}` : "");
+const untilText = (link) =>
+  link.expires_at ? t("links.until", { moment: moment(new Date(link.expires_at), UNTIL) }) : "";
 
 /** What a link is for: `Watch`, `Play as Anna`, `Moderate`. */
 function purposeOf({ role, participant_id: id }, state) {
   if (role !== "player") return ROLES[role]?.[0] ?? role;
   const place = state.participants.findIndex((each) => each.participant_id === id);
-  return `Play as ${place < 0 ? "somebody who left" : participantName(state, place)}`;
+  return place < 0 ? t("role.playsGone") : t("role.plays", { name: participantName(state, place) });
 }
 
 /**
@@ -40,12 +42,12 @@ function purposeOf({ role, participant_id: id }, state) {
  */
 export async function linksDialog(client, state, { view = "" } = {}) {
   const path = `/v1/sessions/${state.session_id}/links`;
-  const made = h("div", { class: "links-made", role: "group", "aria-label": "The new link", hidden: true });
+  const made = h("div", { class: "links-made", role: "group", "aria-label": t("links.new"), hidden: true });
   const list = h("div", { class: "links-list" });
   const said = h("p", { class: "visually-hidden", role: "status" });
   const form = linkForm(state, make);
   const opened = openDialog({
-    title: "Share this session",
+    title: t("share.session"),
     class: "links-dialog",
     body: [form.element, made, list, said],
   });
@@ -78,10 +80,11 @@ export async function linksDialog(client, state, { view = "" } = {}) {
       h(
         "p",
         { class: "hint" },
-        `Good ${untilText(link)}, and while the session is there. `,
-        "Whoever has it can use it, so send it to those only whom it is for. It is shown this once.",
+        t("links.goodUntil", { until: untilText(link) }),
+        " ",
+        t("links.secret"),
       ),
-      h("div", { class: "buttons" }, button("Another link", { icon: "plus", onclick: hideLink })),
+      h("div", { class: "buttons" }, button(t("links.another"), { icon: "plus", onclick: hideLink })),
     );
     made.hidden = false;
     form.element.hidden = true;
@@ -103,7 +106,7 @@ export async function linksDialog(client, state, { view = "" } = {}) {
       const { links } = await client.request("GET", path);
       drawList(links);
     } catch (error) {
-      fill(list, note("warn", h("p", {}, `The links cannot be listed at the moment. ${errorText(error)}`)));
+      fill(list, note("warn", h("p", {}, t("links.unlisted"), " ", errorText(error))));
     }
   }
 
@@ -112,10 +115,13 @@ export async function linksDialog(client, state, { view = "" } = {}) {
     fill(
       list,
       links.length > 0 && [
-        h("h3", { id: headingId }, "Links that were made"),
+        h("h3", { id: headingId }, t("links.made")),
         h("ul", { role: "list", "aria-labelledby": headingId }, links.map(item)),
         links.length > 1 &&
-          button("Take all back", { class: "danger", onclick: () => takeBack(path, "All links were taken back") }),
+          button(t("links.takeAllBack"), {
+            class: "danger",
+            onclick: () => takeBack(path, t("links.allTakenBack")),
+          }),
       ],
     );
   }
@@ -128,10 +134,10 @@ export async function linksDialog(client, state, { view = "" } = {}) {
       h("span", {}, purpose),
       h("span", { class: "hint" }, untilText(link)),
     );
-    const control = button("Take back", {
-      onclick: () => takeBack(`${path}/${link.link_id}`, `${purpose}: taken back`, link.link_id),
+    const control = button(t("word.takeBack"), {
+      onclick: () => takeBack(`${path}/${link.link_id}`, t("links.takenBack", { purpose }), link.link_id),
     });
-    control.setAttribute("aria-label", `Take back: ${purpose}, ${untilText(link)}`);
+    control.setAttribute("aria-label", t("links.takeBackOne", { purpose, until: untilText(link) }));
     return h("li", {}, text, control);
   }
 
@@ -168,7 +174,7 @@ function linkForm(state, make) {
   const whoField = h(
     "div",
     { class: "field", hidden: true },
-    h("label", { htmlFor: who.id }, "Participant"),
+    h("label", { htmlFor: who.id }, t("word.participant")),
     who,
   );
   const roles = Object.entries(ROLES)
@@ -189,7 +195,7 @@ function linkForm(state, make) {
         h("span", {}, label, h("span", { class: "hint" }, hint)),
       ),
     );
-  const submit = h("button", { class: "button primary" }, "Make a link");
+  const submit = h("button", { class: "button primary" }, t("links.make"));
   const element = h(
     "form",
     {
@@ -205,12 +211,12 @@ function linkForm(state, make) {
         });
       },
     },
-    h("fieldset", {}, h("legend", {}, "Who opens it may"), roles),
+    h("fieldset", {}, h("legend", {}, t("links.mayWhat")), roles),
     whoField,
     h(
       "div",
       { class: "links-submit" },
-      h("div", { class: "field" }, h("label", { htmlFor: period.id }, "Good for"), period),
+      h("div", { class: "field" }, h("label", { htmlFor: period.id }, t("links.goodFor")), period),
       submit,
     ),
   );

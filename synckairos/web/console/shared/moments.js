@@ -1,14 +1,10 @@
 // Moments of the calendar as people read and enter them, in the time zone of the device. All functions are pure.
 
-const TIME = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
-const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, {
-  weekday: "short",
-  day: "numeric",
-  month: "short",
-  hour: "numeric",
-  minute: "2-digit",
-});
-const DATE_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+import { moment } from "./i18n.js";
+
+const TIME = { hour: "numeric", minute: "2-digit" };
+const DAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", ...TIME };
+const DATE_AND_TIME = { dateStyle: "medium", timeStyle: "short" };
 
 const dayOf = (ms) => new Date(ms).toDateString();
 const two = (number) => String(number).padStart(2, "0");
@@ -21,9 +17,9 @@ const two = (number) => String(number).padStart(2, "0");
  * @param {number} [now] since 1970
  */
 export function momentText(ms, now = Date.now()) {
-  if (dayOf(ms) === dayOf(now)) return TIME.format(ms);
+  if (dayOf(ms) === dayOf(now)) return moment(ms, TIME);
   const isThisYear = new Date(ms).getFullYear() === new Date(now).getFullYear();
-  return (isThisYear ? DAY_AND_TIME : DATE_AND_TIME).format(ms);
+  return moment(ms, isThisYear ? DAY_AND_TIME : DATE_AND_TIME);
 }
 
 /** The time zone of this device, with its distance from UTC: `Europe/Berlin (UTC+1)`. */

@@ -2,22 +2,24 @@
 // metadata, which the service stores unread: `metadata.title`, `metadata.view`, and `metadata.names` by
 // participant or group id.
 
+import { t } from "./i18n.js";
+
 /** The views of a session, with their names. */
 export const VIEWS = Object.freeze({
-  clock: "Game clock",
-  countdown: "Wall countdown",
-  board: "Board",
-  stopwatch: "Stopwatch",
+  clock: t("view.clock"),
+  countdown: t("view.countdown"),
+  board: t("view.board"),
+  stopwatch: t("view.stopwatch"),
 });
 
 /** The names of a session's statuses. */
 export const STATUSES = Object.freeze({
-  pending: "Not started",
-  running: "Running",
-  paused: "Paused",
-  expired: "Time is up",
-  completed: "Completed",
-  cancelled: "Cancelled",
+  pending: t("status.pending"),
+  running: t("status.running"),
+  paused: t("status.paused"),
+  expired: t("status.expired"),
+  completed: t("status.completed"),
+  cancelled: t("status.cancelled"),
 });
 
 /** A longer name or title is cut to this length. */
@@ -49,9 +51,10 @@ export function titleOf(state) {
     owners?.map((each) => each.participant_id ?? each.group_id) ?? Object.keys(state.metadata?.names ?? {});
   const named = ids.map((id) => nameGiven(state, id)).filter(Boolean);
   if (named.length === 2) return `${named[0]} – ${named[1]}`;
+  if (named.length === 1) return named[0];
   if (named.length > 0)
-    return named.length === 1 ? named[0] : `${named[0]}, ${named[1]} and ${named.length - 2} more`;
-  return `Session ${state.session_id.slice(0, 8)}`;
+    return t("title.more", { first: named[0], second: named[1], count: named.length - 2 });
+  return t("title.session", { id: state.session_id.slice(0, 8) });
 }
 
 /** The name of an id in the session's metadata, or null. */
@@ -61,6 +64,12 @@ export function nameGiven(state, id) {
   return isMap && Object.hasOwn(names, id) ? displayText(names[id]) : null;
 }
 
+/** The name of a participant without one, at a place counted from 0. */
+export const playerName = (place) => t("name.player", { number: String(place + 1) });
+
+/** The name of a team without one, at a place counted from 0. */
+export const teamName = (place) => t("name.team", { number: String(place + 1) });
+
 /** The name of the participant at a place of a state, counted from 0. */
 export const participantName = (state, place) =>
-  nameGiven(state, state.participants[place].participant_id) ?? `Player ${place + 1}`;
+  nameGiven(state, state.participants[place].participant_id) ?? playerName(place);

@@ -4,6 +4,7 @@ import { button, fill, h, newId, note, setText } from "./dom.js";
 import { openDialog, toast } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
+import { parts, t } from "./i18n.js";
 
 /** Whether an address means the device itself, so that no other device can open it. */
 function isLoopback(hostname) {
@@ -18,7 +19,7 @@ function isLoopback(hostname) {
  * @param {string | null} [message] null: no message, because the caller shows one.
  * @returns {Promise<boolean>} whether it was copied
  */
-export async function copy(text, message = "Copied") {
+export async function copy(text, message = t("word.copied")) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -29,7 +30,7 @@ export async function copy(text, message = "Copied") {
     const done = document.execCommand("copy");
     area.remove();
     if (!done) {
-      toast("The browser does not allow copying: select the link and copy it by hand.", { kind: "error" });
+      toast(t("share.noCopying"), { kind: "error" });
       return false;
     }
   }
@@ -56,20 +57,20 @@ export function linkParts(link, { needsToken = false } = {}) {
   });
   const canShare = typeof navigator.share === "function";
   const said = h("span", { class: "visually-hidden", role: "status" });
-  const control = button("Copy", {
+  const control = button(t("word.copy"), {
     icon: "copy",
     class: "primary",
     onclick: async () => {
       if (!(await copy(link, null))) return;
-      setText(said, "Link copied");
-      fill(control, icon("check"), h("span", {}, "Copied"));
+      setText(said, t("share.linkCopied"));
+      fill(control, icon("check"), h("span", {}, t("word.copied")));
       setTimeout(() => {
         setText(said, "");
-        fill(control, icon("copy"), h("span", {}, "Copy"));
+        fill(control, icon("copy"), h("span", {}, t("word.copy")));
       }, 2500);
     },
   });
-  const code = qrPicture(link, "QR code of the link");
+  const code = qrPicture(link, t("share.qr"));
   return [
     isLoopback(hostname) &&
       note(
@@ -77,28 +78,29 @@ export function linkParts(link, { needsToken = false } = {}) {
         h(
           "p",
           {},
-          h("strong", {}, "Other devices cannot open this link: "),
-          `${hostname} is always the device itself.`,
+          h("strong", {}, t("share.loopback")),
+          " ",
+          t("share.loopbackWhy", { name: hostname }),
         ),
         h(
           "p",
           {},
-          "Start the service with ",
-          h("code", {}, needsToken ? "HOST=0.0.0.0 synckairos dev --auth" : "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev"),
-          " and open this page by this machine’s name or address in the network.",
-          !needsToken && " Everyone in that network can then change its sessions.",
+          parts("share.startOpen", {
+            command: h("code", {}, `${needsToken ? "" : "ALLOW_INSECURE=true "}HOST=0.0.0.0 synckairos dev${needsToken ? " --auth" : ""}`),
+          }),
+          !needsToken && [" ", t("share.openToAll")],
         ),
       ),
-    h("div", { class: "share-code" }, code ?? note("warn", "No QR code: the link is too long for one.")),
+    h("div", { class: "share-code" }, code ?? note("warn", t("share.noQr"))),
     h(
       "div",
       { class: "field" },
-      h("label", { htmlFor: label }, "Link"),
+      h("label", { htmlFor: label }, t("word.link")),
       h("div", { class: "share-link" }, field, control),
       said,
     ),
     canShare &&
-      button("Share…", {
+      button(t("share.native"), {
         icon: "share",
         onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
       }),
@@ -111,6 +113,6 @@ export function linkParts(link, { needsToken = false } = {}) {
  * @param {string} [url] An address of this service; default: the page's own.
  * @param {{title?: string, hint?: string}} [options] hint: what is to be known of the link
  */
-export function shareDialog(url = location.href, { title = "Open on another device", hint = "" } = {}) {
+export function shareDialog(url = location.href, { title = t("share.page"), hint = "" } = {}) {
   openDialog({ title, body: [linkParts(new URL(url, location.href).href), hint && h("p", { class: "hint" }, hint)] });
 }

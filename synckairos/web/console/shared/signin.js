@@ -4,17 +4,16 @@ import { openDialog } from "./dialogs.js";
 import { h, newId } from "./dom.js";
 import { cameByLink, storeToken, storedToken } from "./token.js";
 import { SyncKairos } from "/synckairos.js";
+import { t } from "./i18n.js";
 
 /** What people read whose link is not good any more. */
 export const LINK_IS_OVER = {
-  title: "This link is not good any more",
-  text:
-    "Its time is over, it was taken back, or its session is gone. " +
-    "Ask the person who sent it to you for a new one.",
+  title: t("signin.linkOver"),
+  text: t("signin.linkOverText"),
 };
 
 /** What people read who came to a page without a token. */
-export const WHOM_TO_ASK = "Ask the person who shared this address for one, or for a link that needs none.";
+export const WHOM_TO_ASK = t("signin.whomToAsk");
 
 /**
  * The form for a token, which is kept for this tab.
@@ -47,16 +46,16 @@ export function tokenForm(onEntered, wasRefused = storedToken() !== null && !cam
     h(
       "div",
       { class: "field" },
-      h("label", { htmlFor: id }, "Token"),
+      h("label", { htmlFor: id }, t("signin.token")),
       control,
       h(
         "p",
         { class: "hint", id: `${id}-hint` },
-        wasRefused ? "The service does not accept the last one, or not any more. " : "",
-        "A JWT or an API key. It is kept until this tab is closed, and sent to this service only.",
+        wasRefused && [t("signin.refused"), " "],
+        t("signin.hint"),
       ),
     ),
-    h("div", { class: "actions" }, h("button", { class: "button primary" }, "Continue")),
+    h("div", { class: "actions" }, h("button", { class: "button primary" }, t("signin.continue"))),
   );
 }
 
@@ -71,8 +70,8 @@ export function tokenCard(onEntered) {
   return h(
     "div",
     { class: "card token-card" },
-    h("h2", {}, over ? LINK_IS_OVER.title : "The service needs a token"),
-    h("p", {}, over ? LINK_IS_OVER.text : "Ask whoever runs this service for one, or for a link that needs none."),
+    h("h2", {}, over ? LINK_IS_OVER.title : t("signin.title")),
+    h("p", {}, over ? LINK_IS_OVER.text : t("signin.whoRuns")),
     tokenForm(onEntered),
   );
 }
@@ -102,7 +101,7 @@ async function ask(title, text, wasRefused) {
 export async function askForToken({
   reload = true,
   wasRefused = undefined,
-  title = "The service needs a token",
+  title = t("signin.title"),
   text = WHOM_TO_ASK,
 } = {}) {
   openQuestion ??= ask(title, text, wasRefused);

@@ -1,4 +1,6 @@
-// Durations as people read, hear and type them. All functions are pure.
+// Durations as people read, hear and type them, in the language of the page. All functions are pure.
+
+import { list, number, t, unitWords } from "./i18n.js";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -53,8 +55,6 @@ export function formatClock(ms, options = {}) {
   return (sign || (options.plus ? "+" : "")) + main + tenths;
 }
 
-const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
-
 /**
  * A duration in words for a screen reader: `3 days 4 hours`, `1 hour 5 minutes`, `9 seconds`, `3 seconds over`.
  *
@@ -65,7 +65,7 @@ const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
  * @returns {string}
  */
 export function spokenDuration(ms, { countUp = false } = {}) {
-  if (ms === null || ms === undefined) return "no limit";
+  if (ms === null || ms === undefined) return t("word.noLimit");
   const rounded = (countUp ? Math.floor : Math.ceil)(ms / SECOND);
   const whole = Math.abs(rounded);
   const days = Math.floor(whole / 86_400);
@@ -73,11 +73,13 @@ export function spokenDuration(ms, { countUp = false } = {}) {
   const minutes = Math.floor(whole / 60) % 60;
   const seconds = whole % 60;
   const words = [];
-  if (days) words.push(plural(days, "day"));
-  if (hours) words.push(plural(hours, "hour"));
-  if (minutes && !days) words.push(plural(minutes, "minute"));
-  if (!days && !hours && (seconds || !minutes)) words.push(plural(seconds, "second"));
-  return words.join(" ") + (rounded < 0 ? " over" : "");
+  const add = (value, unit) => words.push(number(value, { style: "unit", unit, unitDisplay: "long" }));
+  if (days) add(days, "day");
+  if (hours) add(hours, "hour");
+  if (minutes && !days) add(minutes, "minute");
+  if (!days && !hours && (seconds || !minutes)) add(seconds, "second");
+  const time = list(words, { type: "unit", style: "narrow" });
+  return rounded < 0 ? t("time.over", { time }) : time;
 }
 
 /**
@@ -93,14 +95,15 @@ export function formatDuration(ms) {
   const words = [];
   const days = Math.floor(rest / DAY);
   rest %= DAY;
-  if (days) words.push(plural(days, "day"));
+  // Without separators between thousands: the text can be read back.
+  if (days) words.push(t("time.days", { count: days, number: String(days) }));
   const hours = Math.floor(rest / HOUR);
   rest %= HOUR;
   const minutes = Math.floor(rest / MINUTE);
   const seconds = (rest % MINUTE) / SECOND;
-  if (hours) words.push(`${hours} h`);
-  if (minutes) words.push(`${minutes} min`);
-  if (seconds || words.length === 0) words.push(`${seconds} s`);
+  if (hours) words.push(t("time.h", { number: hours }));
+  if (minutes) words.push(t("time.min", { number: minutes }));
+  if (seconds || words.length === 0) words.push(t("time.s", { number: seconds }));
   return sign + words.join(" ");
 }
 
@@ -111,6 +114,16 @@ const UNITS = [
   [/^(?:h|hr|hrs|hours?)$/, HOUR],
   [/^(?:d|days?)$/, DAY],
 ];
+
+/** The words of the language, in lower case, with what each stands for: those that are written and those of Intl. */
+const WORDS = new Map(
+  [
+    ["second", SECOND],
+    ["minute", MINUTE],
+    ["hour", HOUR],
+    ["day", DAY],
+  ].flatMap(([unit, ms]) => unitWords(unit).map((word) => [word.toLowerCase(), ms])),
+);
 const UNIT_MS = { ms: 1, s: SECOND, min: MINUTE, h: HOUR };
 
 /**
@@ -122,7 +135,7 @@ const UNIT_MS = { ms: 1, s: SECOND, min: MINUTE, h: HOUR };
  * @returns {number | null} Whole milliseconds; null when the text cannot be read or is empty.
  */
 export function parseDuration(text, unit = "min") {
-  let rest = String(text).trim().toLowerCase().replaceAll(",", ".");
+  let rest = plainDigits(String(text)).trim().toLowerCase().replaceAll(",", ".");
   const signed = /^([+\-−–])\s*/.exec(rest);
   if (signed) rest = rest.slice(signed[0].length);
   const sign = signed && signed[1] !== "+" ? -1 : 1;
@@ -142,14 +155,21 @@ export function parseDuration(text, unit = "min") {
 
   let total = 0;
   while (rest !== "") {
-    const part = /^(\d+(?:\.\d+)?)\s*([a-z"']+)\s*(?:and\s+)?/.exec(rest);
-    const factor = part && UNITS.find(([pattern]) => pattern.test(part[2]));
+    const part = /^(\d+(?:\.\d+)?)\s*([\p{L}\p{M}"'.]+)\s*(?:and\s+)?/u.exec(rest);
+    const factor = part && (WORDS.get(part[2]) ?? UNITS.find(([pattern]) => pattern.test(part[2]))?.[1]);
     if (!factor) return null;
-    total += Number(part[1]) * factor[1];
+    total += Number(part[1]) * factor;
     rest = rest.slice(part[0].length);
   }
   return sign * Math.round(total);
 }
+
+/** The digits 0 to 9 and plain signs in place of those of Arabic keyboards and of full width. */
+const plainDigits = (text) =>
+  text
+    .normalize("NFKC")
+    .replace(/[\u0660-\u0669\u06f0-\u06f9]/g, (digit) => String(digit.charCodeAt(0) % 16))
+    .replaceAll("\u066b", ".");
 
 /**
  * How long ago something was, in short: `just now`, `3 min ago`, `2 h ago`, `4 days ago`.
@@ -160,8 +180,8 @@ export function parseDuration(text, unit = "min") {
  */
 export function ago(then, now) {
   const passed = Math.max(0, now - then);
-  if (passed < MINUTE) return "just now";
-  if (passed < HOUR) return `${Math.floor(passed / MINUTE)} min ago`;
-  if (passed < DAY) return `${Math.floor(passed / HOUR)} h ago`;
-  return `${plural(Math.floor(passed / DAY), "day")} ago`;
+  if (passed < MINUTE) return t("ago.now");
+  if (passed < HOUR) return t("ago.minutes", { count: Math.floor(passed / MINUTE) });
+  if (passed < DAY) return t("ago.hours", { count: Math.floor(passed / HOUR) });
+  return t("ago.days", { count: Math.floor(passed / DAY) });
 }

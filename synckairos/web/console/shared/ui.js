@@ -1,6 +1,7 @@
 // The parts that both pages are made of, in one place, and the button that switches the colours.
 
 import { button, fill } from "./dom.js";
+import { t } from "./i18n.js";
 import { icon } from "./icons.js";
 
 export { connectionIndicator } from "./connection.js";
@@ -12,9 +13,9 @@ export { copy, shareDialog } from "./share.js";
 export { askForToken, createClient, tokenCard } from "./signin.js";
 
 const SCHEMES = {
-  "": ["Colours: as the system", "contrast"],
-  light: ["Colours: light", "sun"],
-  dark: ["Colours: dark", "moon"],
+  "": [t("colours.system"), "contrast"],
+  light: [t("colours.light"), "sun"],
+  dark: [t("colours.dark"), "moon"],
 };
 
 /**
@@ -22,7 +23,7 @@ const SCHEMES = {
  * local storage, where scheme.js reads it before the page is painted.
  */
 export function schemeSwitch() {
-  const control = button("Colours", {
+  const control = button(t("colours.colours"), {
     square: true,
     class: "quiet",
     onclick: () => {

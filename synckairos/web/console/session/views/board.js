@@ -1,6 +1,7 @@
 // The board: all participants at once, up to a thousand. Tiles are made once. After that only the tiles that
 // changed are updated, and between changes only the running clock.
 
+import { t } from "../../shared/i18n.js";
 import { h, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
@@ -46,13 +47,13 @@ class Tile {
     if (isActive) this.element.setAttribute("aria-current", "true");
     else this.element.removeAttribute("aria-current");
     this.whole = ownClocks(state) ? wholeOfEntry(entry) : null;
-    const turns = `${entry.cycle_count} ${entry.cycle_count === 1 ? "turn" : "turns"}`;
+    const turns = t("count.turns", { count: entry.cycle_count });
     setText(
       this.facts,
       [
-        entry.has_expired && "out of time",
+        entry.has_expired && t("face.out"),
         turns,
-        entry.time_used_ms > 0 && `${formatClock(entry.time_used_ms, { countUp: true })} used`,
+        entry.time_used_ms > 0 && t("board.used", { time: formatClock(entry.time_used_ms, { countUp: true }) }),
       ]
         .filter(Boolean)
         .join(" · "),
@@ -144,8 +145,8 @@ export class BoardView {
     this.find = h("input", {
       class: "input board-find",
       type: "search",
-      placeholder: "Find",
-      "aria-label": "Find by name",
+      placeholder: t("board.find"),
+      "aria-label": t("board.findByName"),
       autocomplete: "off",
       oninput: () => this.filter(),
     });
@@ -174,7 +175,7 @@ export class BoardView {
     );
     this.element = h(
       "section",
-      { class: "board", "aria-label": "Board" },
+      { class: "board", "aria-label": t("view.board") },
       this.head,
       this.find,
       this.scroller,
@@ -249,7 +250,7 @@ export class BoardView {
     const next = active && hasNext(state) ? nextAfter(state) : null;
     setText(
       this.next,
-      next ? `Next: ${people.name(next)}` : `${list.length} ${people.byGroup ? "teams" : "participants"}`,
+      next ? t("face.next", { name: people.name(next) }) : t(people.byGroup ? "board.teams" : "board.participants", { count: list.length }),
     );
     if (active !== this.active) {
       this.active = active;
@@ -261,7 +262,7 @@ export class BoardView {
   #headline(over) {
     const { people, state, result } = this.page;
     if (over) return { activeName: result.title, dotHue: 0 };
-    if (state.status === "pending") return { activeName: "Not started", dotHue: 0 };
+    if (state.status === "pending") return { activeName: t("status.pending"), dotHue: 0 };
     const who = people.nameWithTeam(state.active_participant_id);
     return { activeName: who, dotHue: people.byId.get(state.active_participant_id)?.hue ?? 0 };
   }
@@ -304,7 +305,7 @@ export class BoardView {
         : state.status === "paused"
           ? page.pauseText()
           : level === "out" && state.status === "running"
-            ? "Time is up"
+            ? t("status.expired")
             : this.face.note,
     );
     if (this.head.dataset.level !== level) this.head.dataset.level = level;
@@ -316,7 +317,7 @@ export class BoardView {
     const total = page.totalLeft();
     setText(
       this.total,
-      total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`,
+      total === null ? "" : t("face.sessionLeft", { time: formatClock(Math.max(0, total), { tenths: false }) }),
     );
   }
 

@@ -1,7 +1,9 @@
 // The chess clock: a half for each owner of a clock. The owner presses it to end the turn.
 
+import { t } from "../../shared/i18n.js";
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
+import { beginsText } from "../bounds.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
@@ -57,7 +59,7 @@ class Half {
         role: "timer",
         "aria-live": "off",
         tabindex: "0",
-        onfocus: () => this.timer.setAttribute("aria-label", `${person.name}: ${spokenFace(this.face)}`),
+        onfocus: () => this.timer.setAttribute("aria-label", t("clock.spoken", { name: person.name, face: spokenFace(this.face) })),
         onblur: () => this.timer.removeAttribute("aria-label"),
       },
       this.digits.element,
@@ -67,7 +69,7 @@ class Half {
     this.note = h("p", { class: "half-note digits" });
     this.rest = h("span", { class: "rest" });
     this.count = h("span", { class: "half-count digits" });
-    this.flag = h("span", { class: "half-flag", hidden: true }, icon("flag"), h("span", {}, "Out of time"));
+    this.flag = h("span", { class: "half-flag", hidden: true }, icon("flag"), h("span", {}, t("clock.outOfTime")));
     this.word = h("span", { class: "half-word" });
     this.element = h(
       "section",
@@ -90,14 +92,14 @@ class Half {
     this.isActive = active === this.id && !isOver(state) && state.status !== "pending";
     this.whole = wholeOf(state, this.id);
     const moves = this.entry.cycle_count;
-    const word = page.state.sync_mode === "per_participant" ? "move" : "turn";
-    setText(this.count, `${moves} ${word}${moves === 1 ? "" : "s"}`);
+    const counted = page.state.sync_mode === "per_participant" ? "count.moves" : "count.turns";
+    setText(this.count, t(counted, { count: moves }));
     const member = people.byGroup && this.isActive && people.name(state.active_participant_id);
     const isYours = page.as !== null && people.ownerOf(page.as) === this.id;
-    setText(this.member, [member, isYours && "you"].filter(Boolean).join(" · "));
+    setText(this.member, [member, isYours && t("clock.you")].filter(Boolean).join(" · "));
     const over = isOver(state);
     const won = over && page.result?.winner === this.id;
-    setText(this.word, won ? "Wins" : this.view.wordFor(this));
+    setText(this.word, won ? t("clock.wins") : this.view.wordFor(this));
     this.element.dataset.turn = over ? "over" : this.isActive ? state.status : "wait";
     this.element.dataset.won = String(won);
     const can = this.view.canPress(this);
@@ -233,11 +235,11 @@ export class ClockView {
     const { people, state } = page;
     const name = people.name(half.id);
     if (state.status === "pending")
-      return this.mayPress(half) ? `${name}: press to start` : `${name}: not started`;
-    if (isOver(state)) return `${name}: the session is over`;
-    if (state.status === "paused") return half.isActive ? `${name}, on the move: paused` : `${name}: paused`;
-    if (!half.isActive) return `${name}: waits`;
-    return this.canPress(half) ? `${name}, on the move: press to end the turn` : `${name}: on the move`;
+      return t(this.mayPress(half) ? "clock.label.start" : "clock.label.pending", { name });
+    if (isOver(state)) return t("clock.label.over", { name });
+    if (state.status === "paused") return t(half.isActive ? "clock.label.movePaused" : "clock.label.paused", { name });
+    if (!half.isActive) return t("clock.label.waits", { name });
+    return t(this.canPress(half) ? "clock.label.press" : "clock.label.move", { name });
   }
 
   wordFor(half) {
@@ -247,17 +249,17 @@ export class ClockView {
         state.active_participant_id ?? state.participants[0]?.participant_id,
       );
       const mayPress = this.mayPress(half);
-      if (half.id === begins && (state.starts_at_ms ?? null) !== null) {
-        const waiting = this.page.waitingText();
-        return `Begins · ${waiting[0].toLowerCase()}${waiting.slice(1)}`;
-      }
-      if (half.id === begins) return mayPress ? "Begins · press to start" : "Begins · not started yet";
-      return mayPress ? "Press to start" : "";
+      if (half.id === begins && (state.starts_at_ms ?? null) !== null)
+        return beginsText(state, this.page.client.time.now());
+      if (half.id === begins) return mayPress ? t("clock.beginsPress") : t("clock.beginsPending");
+      return mayPress ? t("clock.press") : "";
     }
     if (state.status === "paused" && half.isActive) return this.page.pauseText();
     const isOnTheMove = state.status === "running" && half.isActive;
     if (!isOnTheMove || this.page.as === null || !this.mayPress(half)) return "";
-    return this.canPress(half) ? "Your move" : `${this.page.people.name(state.active_participant_id)}’s move`;
+    return this.canPress(half)
+      ? t("clock.yourMove")
+      : t("clock.movesOf", { name: this.page.people.name(state.active_participant_id) });
   }
 
   /** Starts the session or ends the turn, if this half may be pressed. */

@@ -1,5 +1,6 @@
 // The wall countdown: one huge number, whose turn it is, a bar of the time that is left, and who is next.
 
+import { t } from "../../shared/i18n.js";
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { momentText } from "../../shared/moments.js";
@@ -44,7 +45,7 @@ export class CountdownView {
     this.below.append(this.note, this.next, this.total, this.ends);
     this.element = h(
       "section",
-      { class: "wall", "aria-label": "Countdown" },
+      { class: "wall", "aria-label": t("countdown.countdown") },
       this.who,
       h("div", { class: "wall-middle" }, this.timer),
       h("div", { class: "wall-bar", "aria-hidden": "true" }, this.rest),
@@ -79,7 +80,11 @@ export class CountdownView {
         : null;
     setText(
       this.next,
-      next ? `Next: ${people.name(next)}` : over && result.winner ? `${people.name(result.winner)} wins` : "",
+      next
+        ? t("face.next", { name: people.name(next) })
+        : over && result.winner
+          ? t("face.wins", { name: people.name(result.winner) })
+          : "",
     );
     this.sign.replaceChildren(
       ...(over
@@ -92,7 +97,7 @@ export class CountdownView {
     const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
     const long =
       state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
-    setText(this.ends, long ? `Ends at ${momentText(state.deadline_ms, state.server_time_ms)}` : "");
+    setText(this.ends, long ? t("countdown.endsAt", { moment: momentText(state.deadline_ms, state.server_time_ms) }) : "");
     this.draw();
   }
 
@@ -136,7 +141,7 @@ export class CountdownView {
     const total = page.totalLeft();
     setText(
       this.total,
-      total === null ? "" : `Session: ${formatClock(Math.max(0, total), { tenths: false })} left`,
+      total === null ? "" : t("face.sessionLeft", { time: formatClock(Math.max(0, total), { tenths: false }) }),
     );
   }
 
@@ -146,7 +151,7 @@ export class CountdownView {
     if (over) return page.result.title;
     if (status === "paused") return page.pauseText();
     if (status === "pending") return page.waitingText();
-    return level === "out" ? "Time is up" : "";
+    return level === "out" ? t("status.expired") : "";
   }
 
   key() {

@@ -1,5 +1,6 @@
 // The stopwatch: the time that has passed, with a lap for every cycle.
 
+import { t } from "../../shared/i18n.js";
 import { h, fill, setText } from "../../shared/ui.js";
 import { formatClock, spokenDuration } from "../../shared/time.js";
 import { Digits } from "../face.js";
@@ -39,28 +40,28 @@ export class StopwatchView {
     this.table = h(
       "table",
       { class: "laps" },
-      h("caption", { class: "visually-hidden" }, "Laps, newest first"),
+      h("caption", { class: "visually-hidden" }, t("laps.caption")),
       h(
         "thead",
         {},
         h(
           "tr",
           {},
-          h("th", { scope: "col" }, "Lap"),
-          h("th", { scope: "col", class: "lap-who" }, "Who"),
-          h("th", { scope: "col" }, "Time"),
-          h("th", { scope: "col" }, "Total"),
+          h("th", { scope: "col" }, t("laps.lap")),
+          h("th", { scope: "col", class: "lap-who" }, t("laps.who")),
+          h("th", { scope: "col" }, t("laps.time")),
+          h("th", { scope: "col" }, t("laps.total")),
         ),
       ),
       this.laps,
     );
     this.element = h(
       "section",
-      { class: "watch", "aria-label": "Stopwatch" },
+      { class: "watch", "aria-label": t("view.stopwatch") },
       h("div", { class: "watch-face" }, this.name, this.timer, this.word),
       h(
         "div",
-        { class: "watch-laps", tabindex: "0", role: "region", "aria-label": "Laps" },
+        { class: "watch-laps", tabindex: "0", role: "region", "aria-label": t("laps.laps") },
         this.table,
         this.empty,
       ),
@@ -134,8 +135,8 @@ export class StopwatchView {
             "td",
             { class: "digits" },
             formatClock(each.ms, TENTHS),
-            each.ms === best && h("span", { class: "visually-hidden" }, " fastest"),
-            each.ms === worst && h("span", { class: "visually-hidden" }, " slowest"),
+            each.ms === best && [" ", h("span", { class: "visually-hidden" }, t("laps.fastest"))],
+            each.ms === worst && [" ", h("span", { class: "visually-hidden" }, t("laps.slowest"))],
           ),
           h("td", { class: "digits" }, formatClock(each.totalMs + offset, TENTHS)),
         ),
@@ -146,11 +147,11 @@ export class StopwatchView {
 
   emptyText(live) {
     const { rights, state, track } = this.page;
-    if (state.status === "pending") return "Laps appear here.";
-    if (track.error) return "The laps so far cannot be read at the moment.";
-    if (!track.complete) return `Laps before number ${track.cycles[0]?.number ?? 1} are not kept any more.`;
+    if (state.status === "pending") return t("laps.here");
+    if (track.error) return t("laps.unreadable");
+    if (!track.complete) return t("laps.notKept", { number: track.cycles[0]?.number ?? 1 });
     const canPress = live && rights.ever("switch");
-    return canPress && track.loaded && track.cycles.length === 0 ? "Press Lap, or the space bar." : "";
+    return canPress && track.loaded && track.cycles.length === 0 ? t("laps.press") : "";
   }
 
   frame() {
