@@ -194,7 +194,7 @@ export function openAgain(page) {
       choice(
         t(game ? "again.same" : "again.once"),
         t("again.sameHint"),
-        "reset",
+        "play",
         () => actions.playAgain(false),
         "primary large",
       ),
@@ -207,7 +207,7 @@ export function openAgain(page) {
           "large",
         ),
       (actions.may("reset") || actions.may("delete")) && h("hr"),
-      actions.may("reset") && choice(t("again.reset"), t("again.resetHint"), "undo", () => actions.reset()),
+      actions.may("reset") && choice(t("again.reset"), t("again.resetHint"), "reset", () => actions.reset()),
       actions.may("delete") && choice(t("again.delete"), t("again.deleteHint"), "trash", () => actions.delete(), "danger"),
     ]),
   });

@@ -158,11 +158,11 @@ export function openMenu(page) {
 
   function draw() {
     let hasNew = false;
-    itemsOf(page).forEach((items, place) => {
+    itemsOf(page).forEach((wanted, place) => {
       const group = shown[place];
-      const found = new Map(items.map((each) => [each[0], each]));
+      const found = new Map(wanted.map((each) => [each[0], each]));
       let before = null;
-      for (const [label, ...rest] of items) {
+      for (const [label, ...rest] of wanted) {
         let control = group.get(label);
         if (!control) {
           control = make(label, ...rest);
