@@ -66,6 +66,14 @@ def printable(text: str, keep: str = "") -> str:
     return _CONTROL.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), text)
 
 
+def json_text(text: str) -> str:
+    r"""JSON that is also safe on a terminal: the same values, with control characters as `\u` escapes.
+
+    In sound JSON they stand nowhere but in strings, apart from the line breaks of one that is indented.
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape", "surrogatepass").decode()
 

@@ -55,7 +55,7 @@ BEGIN
     END LOOP;
 
     -- The application reads events and sessions, to list, to show and to restore them. It writes none of them.
-    GRANT SELECT ON sync_schema, sync_events, sync_sessions, sync_refused TO synckairos_app;
+    GRANT SELECT ON sync_schema, sync_events, sync_sessions, sync_tags, sync_refused TO synckairos_app;
     -- Place and hashes are not among these columns: the database makes them.
     GRANT INSERT (
         at, tenant_id, sub, roles, token_id, action, session_id, outcome, code, request_id, address, count
@@ -81,6 +81,7 @@ BEGIN
     GRANT INSERT ON sync_events, sync_refused TO synckairos_worker;
     GRANT INSERT, UPDATE ON sync_sessions TO synckairos_worker;
     GRANT INSERT, UPDATE, DELETE ON sync_participants TO synckairos_worker;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON sync_tags TO synckairos_worker;
     GRANT SELECT ON sync_access_log, sync_access_chains TO synckairos_worker;
     GRANT SELECT, UPDATE (status, since_ms, failing_since) ON sync_webhooks TO synckairos_worker;
     GRANT SELECT, INSERT, UPDATE, DELETE ON sync_webhook_changes, sync_webhook_sessions, sync_webhook_deliveries

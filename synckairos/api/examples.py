@@ -51,7 +51,7 @@ EXAMPLES: dict[str, Example] = {
     "takeback_turns": Example({"turns": 1}),
     "set_turn": Example({"active_participant_id": BEN}),
     "schedule_session": Example({"starts_at_ms": None, "ends_at_ms": 1_800_000_000_000}),
-    "patch_metadata": Example({"metadata": {"message": {"text": "One minute left"}, "title": "Final"}}),
+    "patch_metadata": Example({"metadata": {"title": "Club night, round 2", "message": None}}),
     "complete_session": _PLAIN,
     "cancel_session": _PLAIN,
     "reopen_session": _PLAIN,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
+from synckairos.audit import tags
 from synckairos.audit.inspection import Inspection
 from synckairos.auth.claims import is_name, is_token_id
 from synckairos.auth.grants import LinkRole
@@ -315,6 +316,24 @@ WebhookSecret = Annotated[
 ]
 
 
+Tag = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=tags.LONGEST * 4,
+        description="Only sessions that have this tag in `metadata.tags`, in any case of its letters",
+        extra={"must": tags.MUST},
+    ),
+]
+WithParticipants = Annotated[
+    bool,
+    Meta(
+        description="Whether the states have their `participants`; not those of sessions with very many",
+        extra={"must": "must be true or false"},
+    ),
+]
+
+
 class WebhookBody(Input, frozen=True, forbid_unknown_fields=True):
     """An address, and what it is sent: all events of all sessions, unless something is given."""
 
@@ -345,6 +364,8 @@ class ListQuery(Input, frozen=True, forbid_unknown_fields=True):
     """Which sessions to list, and how many on a page."""
 
     status: Status | None = None
+    tag: Tag | None = None
+    participants: WithParticipants = False
     limit: PageSize = 20
     cursor: Cursor | None = None
 

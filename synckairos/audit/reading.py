@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from synckairos.audit import cursors
 from synckairos.audit.store import Store, StoredEvent, StoredSession
+from synckairos.audit.tags import tags_in
 from synckairos.core.calls import Sessions
 from synckairos.core.connection import Connection
 from synckairos.core.keys import SessionKeys
@@ -23,6 +24,8 @@ from synckairos.errors import SessionMoved, SessionNotFound, StorageUnavailable
 
 MAX_EVENTS = 500
 """How many events an answer may have."""
+LARGE = 32 * 1024
+"""A stored state of more bytes, which has some fifty participants, is listed without them."""
 LIVE = frozenset({"pending", "running", "paused"})
 """The statuses of a session that is not over."""
 DELETED = "deleted"
@@ -317,16 +320,28 @@ async def summaries(
     stored: Sequence[StoredSession],
     status: str | None,
     tenant: str | None = None,
+    *,
+    tag: str | None = None,
+    participants: bool = False,
 ) -> list[bytes]:
     """The states (JSON) of these sessions without participants, from Redis or else from their snapshots.
 
-    Left out are sessions that were deleted meanwhile, whose status is no longer `status`, whose id another
-    tenant's session has now, or of which there is no snapshot either. Nothing is restored.
+    Left out are sessions that were deleted meanwhile, whose status is no longer `status`, that have lost
+    their `tag`, whose id another tenant's session has now, or of which there is no snapshot either. Nothing
+    is restored.
+
+    participants: whether the states have theirs; not those of sessions whose last stored state is larger than
+        LARGE, so that a page of sessions with a thousand each costs no more than another one
     """
-    options = ("SUMMARY",) if tenant is None else ("TENANT", tenant, "SUMMARY")
+
+    def options(session: StoredSession) -> tuple[str, ...]:
+        is_whole = participants and session.snapshot is not None and len(session.snapshot) <= LARGE
+        return (() if tenant is None else ("TENANT", tenant)) + (() if is_whole else ("SUMMARY",))
+
     replies = await connection.fcall_many(
-        [("sk_get", (SessionKeys.of(session.session_id).session,), options) for session in stored]
+        [("sk_get", (SessionKeys.of(session.session_id).session,), options(session)) for session in stored]
     )
+    without = () if participants else ("participants",)
     found = []
     for session, reply in zip(stored, replies, strict=True):
         if isinstance(reply, SessionMoved):  # the snapshot may be a little older than what its Redis says
@@ -337,8 +352,10 @@ async def summaries(
             raise reply
         else:
             raw = reply
-        if raw is not None and status in (None, State(raw).status):
-            found.append(public_view(raw, "participants"))
+        if raw is None or status not in (None, State(raw).status):
+            continue
+        if tag is None or tag in tags_in(raw):
+            found.append(public_view(raw, *without))
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-REVISION = "4"
+REVISION = "5"
 """The revision of the tables that this release needs for all that it does: the newest of `migrations`."""
 BATCH_REVISION = "1"
 """The oldest revision with whose tables this release stores batches.

@@ -16,6 +16,8 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 
+from synckairos.audit.tags import tags_in
+
 _LAST_MS = 253_402_300_799_999
 """The end of the year 9999, the last year that Python's datetime has."""
 
@@ -159,6 +161,8 @@ class Session:
     snapshot_version: int | None = None
     created_epoch: int | None = None
     """The epoch in which the session was created, if this batch has that event."""
+    tags: frozenset[str] = frozenset()
+    """The tags that the snapshot has."""
 
 
 @dataclass(slots=True)
@@ -197,6 +201,7 @@ class Rows:
                 continue
             session.tenant_id, session.sync_mode = snapshot.tenant_id, snapshot.sync_mode
             session.snapshot, session.created_at = snapshot.snapshot, snapshot.created_at
+            session.tags = snapshot.tags
             session.snapshot_epoch, session.snapshot_version = (
                 snapshot.snapshot_epoch,
                 snapshot.snapshot_version,
@@ -314,4 +319,5 @@ def _snapshot(body: bytes) -> Session:
         body.decode(),
         epoch,
         state.version,
+        tags=tags_in(body),
     )

@@ -238,6 +238,28 @@ WHERE EXISTS (
         AND (w.owner = coalesce(s.tenant_id, '') OR (s.tenant_id IS NULL AND s.snapshot IS NULL)))
 """
 
+# The tags of sessions by which they are listed. A database of an earlier revision has no such table, and one
+# whose roles were not given their rights again keeps it from the worker: then nothing is found by tags.
+# Only what belongs to the snapshot that is stored counts, as batches may be stored in any order.
+_KEEPS_TAGS = "SELECT has_table_privilege(to_regclass('sync_tags')::oid, 'INSERT')"
+_FORGET_TAGS = """
+DELETE FROM sync_tags AS t
+USING sync_sessions AS s, unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS given (session_id, epoch, version)
+WHERE t.session_id = given.session_id AND s.session_id = given.session_id
+    AND s.snapshot_epoch = given.epoch AND s.snapshot_version = given.version
+    AND (t.session_id, t.tag) NOT IN (SELECT * FROM unnest($4::uuid[], $5::text[]))
+"""
+_INSERT_TAGS = """
+INSERT INTO sync_tags AS t (session_id, tag, owner, created_at)
+SELECT s.session_id, given.tag, coalesce(s.tenant_id, ''), s.created_at
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[]) AS given (session_id, epoch, version, tag)
+JOIN sync_sessions AS s ON s.session_id = given.session_id
+    AND s.snapshot_epoch = given.epoch AND s.snapshot_version = given.version
+ON CONFLICT (session_id, tag) DO UPDATE SET owner = excluded.owner, created_at = excluded.created_at
+WHERE (t.owner, t.created_at) <> (excluded.owner, excluded.created_at)
+"""
+_METADATA_CHANGED = "metadata.changed"
+
 _INSERT_REFUSED = """
 INSERT INTO sync_refused (source, reason, body) SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[])
 ON CONFLICT DO NOTHING
@@ -274,6 +296,17 @@ WHERE tenant_id IS NOT DISTINCT FROM $1 AND ($2::text IS NULL OR status = $2) AN
     AND ($3::timestamptz IS NULL OR (created_at, session_id) < ($3, $4::uuid))
     AND ($6::uuid IS NULL OR session_id = $6)
 ORDER BY created_at DESC, session_id DESC LIMIT $5
+"""
+# The same by a tag. The index of tags has them in order, so that only a page of them is looked up. A room's page
+# asks again and again, so nothing is looked for among the events: where sessions moved to does not matter here.
+_NEWEST_TAGGED = f"""
+SELECT {", ".join(_SESSION_COLUMNS)} FROM sync_sessions JOIN (
+    SELECT session_id, created_at AS tagged_at FROM sync_tags WHERE owner = coalesce($1, '') AND tag = $7
+) AS tagged USING (session_id)
+WHERE tenant_id IS NOT DISTINCT FROM $1 AND ($2::text IS NULL OR status = $2) AND status <> 'deleted'
+    AND ($3::timestamptz IS NULL OR (tagged_at, session_id) < ($3, $4::uuid))
+    AND ($6::uuid IS NULL OR session_id = $6)
+ORDER BY tagged_at DESC, session_id DESC LIMIT $5
 """
 
 
@@ -456,15 +489,18 @@ class Store:
         limit: int = 100,
         before: tuple[datetime, str] | None = None,
         session_id: str | None = None,
+        tag: str | None = None,
     ) -> list[StoredSession]:
         """A tenant's sessions, the newest first, without deleted ones.
 
         before: `created_at` and id of the last one seen
         session_id: the only one that is looked for; None for all
+        tag: one that they have, or have had; None for all
         """
         created_at, last = before or (None, None)
+        query, tags = (_NEWEST_SESSIONS, ()) if tag is None else (_NEWEST_TAGGED, (tag,))
         return await self._fetch(
-            _stored_session, _NEWEST_SESSIONS, tenant, status, created_at, last, limit, session_id
+            _stored_session, query, tenant, status, created_at, last, limit, session_id, *tags
         )
 
     async def count_refused(self) -> int:
@@ -540,6 +576,7 @@ async def _insert(connection: PgConnection, made: Rows, insert_events: _InsertEv
         await connection.execute(_FORGET_PARTICIPANTS, *columns)
     if sessions:
         await connection.execute(_UPSERT_SESSIONS, *_columns(sessions, _SESSION_COLUMNS))
+        await _keep_tags(connection, made, sessions)
     if made.events and await connection.fetchval(_TELLS):
         first: dict[str, int] = {}
         for event in made.events:
@@ -553,6 +590,23 @@ async def _insert(connection: PgConnection, made: Rows, insert_events: _InsertEv
         await connection.execute(_INSERT_REFUSED, *_columns(refused, ("source", "reason", "body")))
     made.refused = refused
     return inserted
+
+
+async def _keep_tags(connection: PgConnection, made: Rows, sessions: Sequence[Session]) -> None:
+    """Keep the tags of the sessions that have some, or had some before their metadata changed."""
+    changed = {event.session_id for event in made.events if event.event == _METADATA_CHANGED}
+    found = [
+        session
+        for session in sessions
+        if session.snapshot is not None and (session.tags or session.session_id in changed)
+    ]
+    if not found or not await connection.fetchval(_KEEPS_TAGS):
+        return
+    tagged = [(session, tag) for session in found for tag in sorted(session.tags)]
+    of, tags = [session for session, _ in tagged], [tag for _, tag in tagged]
+    places = ("session_id", "snapshot_epoch", "snapshot_version")
+    await connection.execute(_FORGET_TAGS, *_columns(found, places), *_columns(of, ("session_id",)), tags)
+    await connection.execute(_INSERT_TAGS, *_columns(of, places), tags)
 
 
 async def _insert_without_refused(connection: PgConnection, made: Rows) -> int:

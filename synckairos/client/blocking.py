@@ -172,9 +172,19 @@ class SyncKairos:
         """Read a session, without following it."""
         return self._portal.wait(self._client.get(session_id))
 
-    def list(self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None) -> Page:
-        """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before."""
-        return self._portal.wait(self._client.list(status=status, limit=limit, cursor=cursor))
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before.
+
+        tag: only sessions that have it in `metadata["tags"]`
+        """
+        return self._portal.wait(self._client.list(status=status, tag=tag, limit=limit, cursor=cursor))
 
     def presets(self) -> builtins.list[dict[str, Any]]:
         """The presets: configs that the service has by name, with a description of each."""

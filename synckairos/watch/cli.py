@@ -1,27 +1,31 @@
-"""The command `watch`: on a terminal a picture that follows the session, otherwise a line for each change."""
+"""The command `watch`: on a terminal a picture that follows the session, otherwise a line for each change.
+
+With `--json` each line is a message as the service's WebSocket sends it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import signal
 import sys
 import termios
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import click
+import msgspec
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from synckairos import logs
 from synckairos.client import Change, Session, State, SyncKairos, SyncKairosError
 from synckairos.client.errors import ConnectionLost
 from synckairos.client.model import synced
-from synckairos.output import echo
+from synckairos.output import json_text, printable, redacted
 from synckairos.watch import screen, words
 
 FIRST_STATE_S = 5.0
@@ -73,22 +77,28 @@ class Refused(click.ClickException):
 @click.option(
     "--stay", is_flag=True, help="Go on when the session has ended: somebody may reopen or reset it."
 )
-def watch(session: str, url: str, token: str | None, stay: bool) -> None:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON object in a line for the state and for each change, for programs.",
+)
+def watch(session: str, url: str, token: str | None, stay: bool, as_json: bool) -> None:
     """Watch the clocks of SESSION, live, until it ends or Ctrl-C.
 
     SESSION is its id, or the address of its page in the console, which also says where the service is.
 
     Without a terminal, one line is printed for each change. The exit code is 0 when the session ended or
-    Ctrl-C was pressed, 1 when there is no such session or it may not be watched.
+    Ctrl-C was pressed, 1 when there is no such session, it may not be watched, or the service is lost.
     """
-    logs.configure("critical")  # a log line would break the picture
+    logging.getLogger().setLevel(logging.CRITICAL)  # a log line would break the picture
     if page := _PAGE.fullmatch(session):
         url, session = page.groups()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_watch(session, url, token, stay=stay))
+        asyncio.run(_watch(session, url, token, stay=stay, as_json=as_json))
 
 
-async def _watch(session_id: str, url: str, token: str | None, *, stay: bool) -> None:
+async def _watch(session_id: str, url: str, token: str | None, *, stay: bool, as_json: bool) -> None:
     # SIGTERM has to end it like Ctrl-C, so that the terminal is restored.
     task = asyncio.current_task()
     assert task is not None
@@ -97,10 +107,12 @@ async def _watch(session_id: str, url: str, token: str | None, *, stay: bool) ->
     console = Console(highlight=False)
     try:
         async with _following(session_id, url, token, stay=stay) as watcher:
-            if console.is_terminal and not console.is_dumb_terminal:
+            if as_json:
+                await watcher.print(_state_message, _change_message)
+            elif console.is_terminal and not console.is_dumb_terminal:
                 await watcher.draw(console)
             else:
-                await watcher.print()
+                await watcher.print(_state_line, _change_line)
     except SyncKairosError as error:
         raise Refused(_reason(error, session_id, url)) from None
     except asyncio.CancelledError:
@@ -178,18 +190,22 @@ class _Watcher:
         session.on_error(self._failed)
         client.time.on_change(lambda _: self._wake.set())
 
-    async def print(self) -> None:
-        """Print a line for the state, and one for each change, until the session has ended."""
+    async def print(
+        self, say_state: Callable[[State], str], say_change: Callable[[Change, State, Change], str]
+    ) -> None:
+        """Print a line for the state, and one for each change, until the session has ended.
+
+        say_change: gets the change, the state now, and the change before it
+        """
         session = self._session
         state = session.state
-        status = words.STATUSES.get(state.status, state.status)
-        echo(_line(state.server_time_ms, state.version, f"{words.title(state)}: {status}"))
+        click.echo(say_state(state))
         if state.is_over and not self._stay:
             return
-        self._last = synced(state)
+        last = synced(state)
         async for change in session.changes():
-            echo(_described(change, session.state, self._last))
-            self._last = change
+            click.echo(say_change(change, session.state, last))
+            last = change
             if self._is_end(change):
                 return
 
@@ -283,8 +299,14 @@ class _Watcher:
         self._wake.set()
 
 
-def _described(change: Change, state: State, before: Change | None) -> str:
-    """A change as one line, for programs and logs. before: the change before it."""
+def _state_line(state: State) -> str:
+    """A state as one line, for logs."""
+    status = words.STATUSES.get(state.status, state.status)
+    return _line(state.server_time_ms, state.version, f"{words.title(state)}: {status}")
+
+
+def _change_line(change: Change, state: State, before: Change) -> str:
+    """A change as one line, for logs. before: the change before it."""
     left = change.payload.time_remaining_ms
     time_left = (
         f" [{words.clock(left)} left]" if left is not None and change.payload.status == "running" else ""
@@ -293,5 +315,26 @@ def _described(change: Change, state: State, before: Change | None) -> str:
     return _line(change.server_time_ms, change.version, f"{change.event}: {said}{time_left}")
 
 
+def _state_message(state: State) -> str:
+    """A state as the service's message of it."""
+    message = {
+        "v": 1,
+        "type": "STATE_SYNC",
+        "session_id": state.session_id,
+        "version": state.version,
+        "epoch": state.epoch,
+        "server_time_ms": state.server_time_ms,
+        "payload": {"full_state": state},
+    }
+    return json_text(msgspec.json.encode(message).decode())
+
+
+def _change_message(change: Change, state: State, _before: Change) -> str:
+    """A change as the service's message of it. For changes that were missed, it is that of the state."""
+    if change.type == "STATE_SYNC":
+        return _state_message(state)
+    return json_text(msgspec.json.encode({"v": 1, **msgspec.structs.asdict(change)}).decode())
+
+
 def _line(at_ms: int, version: int, text: str) -> str:
-    return f"{words.instant(at_ms)}  {version:>4}  {text}"
+    return redacted(printable(f"{words.instant(at_ms)}  {version:>4}  {text}"))

@@ -282,6 +282,7 @@ _EVENTS: Mapping[str, Callable[[Change, State], str]] = {
     "session.reopened": _reopened,
     "session.reset": lambda _, __: "reset: all clocks as at the beginning",
     "session.scheduled": _scheduled,
+    "metadata.changed": lambda _, __: "title, names or other data changed",
     "turn.taken_back": _taken_back,
     "turn.set": _set_turn,
     "participant.added": _added,

@@ -320,7 +320,7 @@ export type ErrorCode =
   | "STORAGE_UNAVAILABLE" | "CIRCUIT_OPEN" | "MESSAGE_BROKER_ERROR" | "NOT_REPLICATED" | "SESSION_MOVING"
   | "SESSION_MOVED" | "NETWORK_TIMEOUT"
   | "INTERNAL_ERROR" | "CONNECTION_LOST" | "UNEXPECTED_ANSWER" | "CLOSED" | "CLOCK_SKEW"
-  | "CLOCK_SKEW_REFUSED" | "NO_WEBSOCKET";
+  | "CLOCK_SKEW_REFUSED" | "NO_URL" | "NO_WEBSOCKET";
 
 /** A refusal of the service, or a failure on the way to it. */
 export class SyncKairosError extends Error {
@@ -366,7 +366,7 @@ export interface ServerTime {
   readonly skewMs: number | null;
   /** The round trip of the sample in use; null until known. */
   readonly rttMs: number | null;
-  /** Whether the device's clock is so far off that no time is shown. */
+  /** Whether the device's clock is over `maxSkewMs` off, so that no time is shown. */
   readonly refused: boolean;
   /** Called after each measurement. */
   onChange(fn: () => void): Unsubscribe;
@@ -536,7 +536,7 @@ export interface Options {
   token?: string | (() => string | null | Promise<string | null>) | null;
   /** How many attempts in a row may fail before a session is given up; Infinity: no limit. Default 10. */
   reconnectAttempts?: number;
-  /** When the device's clock is further off, no time is shown. Default 3,600,000 (an hour). */
+  /** When the device's clock is further off, no time is shown. Default Infinity: it is always shown. */
   maxSkewMs?: number;
   /** For a runtime without one, such as Node.js before version 22; default: the runtime's own. */
   WebSocket?: typeof globalThis.WebSocket;
@@ -576,7 +576,14 @@ export class SyncKairos {
   /** The session with this id if it is open, else null. */
   find(id: string): Session | null;
   create(config: Config): Promise<State>;
-  list(query?: { status?: Status | null; limit?: number | null; cursor?: string | null }):
+  /** `tag`: only sessions that have it in `metadata.tags`. `participants`: whether the states have theirs. */
+  list(query?: {
+    status?: Status | null;
+    tag?: string | null;
+    participants?: boolean | null;
+    limit?: number | null;
+    cursor?: string | null;
+  }):
     Promise<{ sessions: Partial<State>[]; next_cursor: string | null }>;
   presets(): Promise<Preset[]>;
   /** Calls the HTTP API. The answer's `data`, else its whole body; null where there is no body. */

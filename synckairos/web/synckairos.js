@@ -14,6 +14,11 @@
  */
 
 const PROTOCOL = "synckairos.v1";
+/**
+ * Where this module came from. It stands alone, because bundlers take `new URL("…", import.meta.url)` for a
+ * file that they have to bring along. In a bundle it is the bundle's own address, or undefined.
+ */
+const OWN_URL = import.meta.url;
 const BACKOFF_S = [1, 2, 4, 8, 16, 30];
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A socket on which nothing arrives for so long after a PING is replaced. */
@@ -60,7 +65,7 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export class SyncKairosError extends Error {
   /**
    * @param {string} code one of the service's codes, or CONNECTION_LOST, NETWORK_TIMEOUT, UNEXPECTED_ANSWER,
-   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED, NO_WEBSOCKET
+   *   CLOSED, CLOCK_SKEW, CLOCK_SKEW_REFUSED, NO_URL, NO_WEBSOCKET
    * @param {string} message a sentence for people
    * @param {{status?: number | null, retryable?: boolean, details?: {field: string, message: string}[],
    *   context?: object, retryAfterMs?: number | null, cause?: unknown}} [more]
@@ -2553,6 +2558,17 @@ function uuid() {
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
 
+/** The address of the service that this module came from. Throws NO_URL where it came from somewhere else. */
+function ownService() {
+  const own = /^https?:/.test(OWN_URL ?? "") ? new URL(OWN_URL) : null;
+  // A bundle has another name. A development server gives out a package's module under its own name.
+  if (own === null || !/\/synckairos(\.[\w-]+)?\.js$/.test(own.pathname) || own.pathname.includes("/node_modules/")) {
+    throw new SyncKairosError("NO_URL", "where the service is has to be told, as in new SyncKairos({ url: "
+      + '"https://clock.example" }): this module did not come from a service, but from a bundle, a package or a file');
+  }
+  return new URL(".", own).href;
+}
+
 /** A connection to one SyncKairos service. */
 export class SyncKairos {
   #base;
@@ -2564,19 +2580,21 @@ export class SyncKairos {
 
   /**
    * @param {object} [options]
-   * @param {string} [options.url] the service's address; default: where this module came from
+   * @param {string} [options.url] the service's address; default: the service that this module came from. A
+   *   module that came from elsewhere, as in a bundle, has none, and then this throws NO_URL
    * @param {string | (() => string | Promise<string>)} [options.token] the user's token, or a function that
    *   returns it
    * @param {number} [options.reconnectAttempts] how many attempts in a row may fail before a session is given
    *   up; Infinity: it never is
-   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown
+   * @param {number} [options.maxSkewMs] when the device's clock is further off, no time is shown; default: the time
+   *   is shown however far off it is
    * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
    * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
    *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window
    */
   constructor({
-    url = new URL(".", import.meta.url).href, token = null, reconnectAttempts = 10, maxSkewMs = 3_600_000,
+    url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = Infinity,
     WebSocket = globalThis.WebSocket, fetch = globalThis.fetch, runtime = {},
   } = {}) {
     this.#base = new URL(url, globalThis.location?.href);
@@ -2663,8 +2681,8 @@ export class SyncKairos {
   }
 
   /** The tenant's sessions, newest first: {sessions, next_cursor}. */
-  list({ status = null, limit = null, cursor = null } = {}) {
-    const given = Object.entries({ status, limit, cursor }).filter(([, value]) => value !== null);
+  list({ status = null, tag = null, participants = null, limit = null, cursor = null } = {}) {
+    const given = Object.entries({ status, tag, participants, limit, cursor }).filter(([, value]) => value !== null);
     const query = new URLSearchParams(given).toString();
     return this.request("GET", `/v1/sessions${query && `?${query}`}`);
   }

@@ -256,8 +256,8 @@ async def test_a_person_is_forgotten_and_the_chain_still_verifies(store: Store) 
     assert await problems(store) == []
     async with store.connection() as connection:
         for table in (
-            *("sync_access_log", "sync_events", "sync_sessions", "sync_participants", "sync_refused"),
-            *("sync_keys", "sync_links", "sync_revocations"),
+            *("sync_access_log", "sync_events", "sync_sessions", "sync_participants", "sync_tags"),
+            *("sync_refused", "sync_keys", "sync_links", "sync_revocations"),
         ):
             texts = [row[0] for row in await connection.fetch(f"SELECT t::text FROM {table} AS t")]
             texts += [row[0].decode() for row in await connection.fetch("SELECT body FROM sync_refused")]

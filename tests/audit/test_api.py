@@ -257,6 +257,78 @@ async def test_a_list_is_the_tenants(running: Audited) -> None:
     assert [each["session_id"] for each in sessions] == [own]
 
 
+async def tagged(running: Audited, tags: object, *, tenant: str | None = None, people: int = 1) -> str:
+    """A session whose metadata has these tags."""
+    session_id = new_id()
+    config = {
+        "sync_mode": "count_up",
+        "participants": [{"participant_id": new_id()} for _ in range(people)],
+        "metadata": {"tags": tags},
+    }
+    await running.sessions.create(session_id, json.dumps(config).encode(), Options(tenant=tenant))
+    return session_id
+
+
+async def ids_of(running: Audited, tag: str, **query: Any) -> list[str]:
+    sessions, _ = await listed(running, tag=tag, **query)
+    return [each["session_id"] for each in sessions]
+
+
+async def test_a_list_of_one_tag(running: Audited) -> None:
+    """Newest first, page by page, of one tenant; whatever is no tag is none."""
+    others = [await game(running.sessions) for _ in range(3)]
+    made = []
+    for _ in range(3):
+        made.append(await tagged(running, ["Club-Night", "u9"]))
+        await asyncio.sleep(0.002)
+    await tagged(running, ["club-night"], tenant="acme")
+    for odd in ("club-night", {"club-night": 1}, [["club-night"]], ["club-night"] * 17, ["club night"], None):
+        await tagged(running, odd)
+    turkish = await tagged(running, ["\u212b-1", "x" * 65, "..", 7])
+    await running.archived()
+    assert await ids_of(running, "club-night") == await ids_of(running, "CLUB-night") == made[::-1]
+    assert await ids_of(running, "\u00e5-1") == [turkish]
+    assert await ids_of(running, "nothing") == []
+    found, cursor = [], None
+    for count in (2, 1):
+        sessions, cursor = await listed(running, tag="u9", limit=2, **({"cursor": cursor} if cursor else {}))
+        assert len(sessions) == count
+        found += [each["session_id"] for each in sessions]
+    assert (found, cursor) == (made[::-1], None)
+    assert await ids_of(running, "u9", status="running") == []
+    assert not {*others} & {*found}
+
+
+async def test_a_list_of_a_tag_with_participants(running: Audited) -> None:
+    """Only those of sessions with few of them."""
+    small, large = await tagged(running, ["room"]), await tagged(running, ["room"], people=200)
+    await running.archived()
+    sessions, _ = await listed(running, tag="room", participants="true")
+    found = {each["session_id"]: each for each in sessions}
+    assert found[small] == {**(await running.state(small)), "server_time_ms": found[small]["server_time_ms"]}
+    assert "participants" not in found[large]
+    assert found[large]["version"] == 1
+
+
+@pytest.mark.parametrize("tag", ["", "club night", "a/b", "..", "x" * 65, "x" * 300, "%00"])
+async def test_tags_that_are_none(running: Audited, tag: str) -> None:
+    answer = await running.api.get("/v1/sessions", params={"tag": tag})
+    assert fields_of(answer) == ["tag"]
+    [problem] = answer.json()["error"]["details"]
+    assert problem["message"].startswith("must be 1 to 64 letters, digits, -, _ and .")
+
+
+async def test_a_session_that_lost_its_tag_is_not_found_by_it(running: Audited) -> None:
+    """Whatever was stored, the state counts; and rows of an older state do not come back."""
+    session_id = await tagged(running, ["old"])
+    await running.archived()
+    async with running.store.connection() as connection:
+        await connection.execute("UPDATE sync_tags SET tag = 'never'")
+    assert await ids_of(running, "never") == []
+    running.lose(session_id)
+    assert await ids_of(running, "never") == []
+
+
 def made_up(place: str) -> str:
     """A cursor with a place of one's own."""
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
@@ -548,7 +620,9 @@ async def test_states_after_events_are_those_of_the_library(running: Audited) ->
     )
     await running.sessions.adjust(session_id, participant=first, add_ms=5000)
     await running.sessions.leave(session_id, third)
+    await running.sessions.patch_metadata(session_id, b'{"title":"Final","odd":[null,{}]}')
     await running.sessions.pause(session_id)
+    await running.sessions.patch_metadata(session_id, b'{"title":null}')
     await running.sessions.complete(session_id)
     events = await running.sessions.log(session_id, base["version"])
     assert events is not None

@@ -79,11 +79,24 @@ async def test_a_lost_session_goes_on_as_it_was(running: Audited) -> None:
     assert switched["version"] == after["version"] + 1
 
 
+async def test_a_restored_session_has_the_newest_metadata(running: Audited) -> None:
+    before = await played(running, metadata={"title": "Final", "names": {"a": "Anna"}})
+    session_id = before["session_id"]
+    await running.sessions.patch_metadata(session_id, b'{"names":{"a":null,"b":"Ben"},"tags":[],"odd":[null,1.0]}')
+    await running.archived()
+    running.lose_all()
+    text = (await running.api.get(at(session_id))).text
+    assert '"metadata":{"title":"Final","names":{"b":"Ben"},"tags":[],"odd":[null,1.0]}' in text
+    await running.sessions.patch_metadata(session_id, b'{"title":"Lost"}')
+    assert (await running.state(session_id))["metadata"]["title"] == "Lost"
+
+
 Call = Callable[[Sessions, str], Awaitable[Any]]
 CALLS: dict[str, Call] = {
     "get": lambda sessions, session: sessions.get(session),
     "log": lambda sessions, session: sessions.log(session, 0),
     "switch": lambda sessions, session: sessions.switch(session),
+    "metadata": lambda sessions, session: sessions.patch_metadata(session, b'{"title":"A"}'),
     "pause": lambda sessions, session: sessions.pause(session),
     "complete": lambda sessions, session: sessions.complete(session),
     "cancel": lambda sessions, session: sessions.cancel(session),

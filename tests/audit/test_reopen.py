@@ -70,6 +70,26 @@ async def test_it_begins_again(running: Audited) -> None:
     assert (state["cycle_count"], state["time_used_ms"], state["recovered"]) == (0, 0, False)
 
 
+async def test_its_metadata_changes_and_it_stays_over(running: Audited) -> None:
+    """Who watched it is led to another game, however long ago it ended."""
+    ended = await over(running, metadata={"title": "Final"})
+    session_id = ended["session_id"]
+    stale = {"metadata": {"next_session": "x"}, "expected_version": ended["version"] - 1}
+    answer = await running.api.patch(f"/v1/sessions/{session_id}/metadata", json=stale)
+    assert (answer.status_code, running.has(session_id)) == (409, False)
+    patch = {"metadata": {"next_session": "x"}, "expected_version": ended["version"]}
+    answer = await running.api.patch(f"/v1/sessions/{session_id}/metadata", json=patch)
+    change = answer.json()["data"]
+    assert (answer.status_code, change["event"], change["status"]) == (200, "metadata.changed", "completed")
+    assert change["version"] == ended["version"] + 2, "the restore is a version of its own"
+    await running.archived()
+    running.lose_all()
+    state = await running.state(session_id)
+    assert (state["status"], state["metadata"]) == ("completed", {"title": "Final", "next_session": "x"})
+    assert state["session_completed_at"] == ended["session_completed_at"]
+    assert not running.has(session_id), "it is read from PostgreSQL"
+
+
 async def test_one_that_was_live_is_restored_and_reset(running: Audited) -> None:
     session = await running.play(3)
     await running.archived()

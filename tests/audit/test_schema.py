@@ -20,7 +20,7 @@ SELECT tablename, indexname, indexdef, NULL, NULL FROM pg_indexes WHERE schemana
 """
 NEWER, OLDER = str(int(REVISION) + 1), str(int(REVISION) - 1)
 TABLES = {
-    *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+    *("sync_events", "sync_sessions", "sync_participants", "sync_tags", "sync_refused"),
     *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
     *(f"sync_webhook{name}" for name in ("s", "_changes", "_sessions", "_deliveries", "_state")),
 }

@@ -98,7 +98,11 @@ async def call(draw: Draw, session: Session, mode: str) -> None:
             ahead = round(time.time() * 1000) + SCHEDULED_IN_MS
             await session.schedule(ends_at_ms=pick(draw, [None, ahead, ahead + 5000]))
         case "metadata":
-            patches: list[dict[str, Any]] = [{"title": "A"}, {"title": None, "tags": [None, {}]}, {"n": {"x": 1}}]
+            patches: list[dict[str, Any]] = [
+                {"title": "A"},
+                {"title": None, "tags": [None, {}]},
+                {"n": {"x": 1}},
+            ]
             await session.patch_metadata(pick(draw, patches))
         case name:
             await getattr(session, name)()

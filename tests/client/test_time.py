@@ -10,7 +10,7 @@ import pytest
 from synckairos.client import SyncKairos
 from synckairos.client import client as client_module
 from synckairos.client.errors import ClockSkew, ClockSkewRefused, SyncKairosError
-from synckairos.client.server_time import ServerTime
+from synckairos.client.server_time import MAX_SKEW_MS, ServerTime
 from synckairos.client.time import ClockFilter, SlewedClock
 from tests.support.live import Service, eventually, game
 
@@ -108,13 +108,23 @@ def test_a_wrong_clock_of_this_machine_is_reported_once() -> None:
 @pytest.mark.parametrize(
     ("off_ms", "refused"), [(HOUR_MS, False), (HOUR_MS + 900, False), (2 * HOUR_MS, True)]
 )
-def test_a_clock_that_is_more_than_an_hour_off_is_refused(off_ms: float, *, refused: bool) -> None:
+def test_a_clock_that_is_further_off_than_allowed_is_refused(off_ms: float, *, refused: bool) -> None:
     machine = Machine()
     time = machine.time()
     server = machine.monotonic_ms + machine.apart_ms - off_ms
     error = time.add(4990, server - 5.5, server - 5.5, 5000)
     assert type(error) is (ClockSkewRefused if refused else ClockSkew)
     assert time.is_refused is refused
+
+
+@pytest.mark.parametrize("off_ms", [5 * HOUR_MS, -5 * HOUR_MS, 200_000 * HOUR_MS])
+def test_a_clock_that_is_hours_or_years_off_is_reported_and_the_time_is_known(off_ms: float) -> None:
+    machine = Machine()
+    time = machine.time(MAX_SKEW_MS)
+    server = machine.monotonic_ms + machine.apart_ms - off_ms
+    assert type(time.add(4990, server - 5.5, server - 5.5, 5000)) is ClockSkew
+    assert not time.is_refused
+    assert time.now_ms() is not None
 
 
 def test_samples_of_before_a_sleep_do_not_count() -> None:
@@ -162,14 +172,19 @@ async def test_without_a_socket_the_time_is_found_over_http(live: Service) -> No
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
-    ("off_ms", "kind"), [(120_000, ClockSkew), (-120_000, ClockSkew), (2 * HOUR_MS, ClockSkewRefused)]
+    ("off_ms", "max_skew_ms", "kind"),
+    [
+        (120_000, MAX_SKEW_MS, ClockSkew),
+        (-5 * HOUR_MS, MAX_SKEW_MS, ClockSkew),
+        (2 * HOUR_MS, HOUR_MS, ClockSkewRefused),
+    ],
 )
 async def test_a_session_goes_by_the_server_whatever_this_machines_clock_says(
-    live: Service, off_ms: float, kind: type[SyncKairosError]
+    live: Service, off_ms: float, max_skew_ms: float, kind: type[SyncKairosError]
 ) -> None:
     session_id = await game(live.sessions, seconds=600)
     honest = ServerTime()
-    wrong = ServerTime(wall=lambda: honest._wall() + off_ms)
+    wrong = ServerTime(max_skew_ms, wall=lambda: honest._wall() + off_ms)
     async with SyncKairos(f"http://127.0.0.1:{live.port}", time=wrong) as client:
         told: list[SyncKairosError] = []
         client.on_error(told.append)

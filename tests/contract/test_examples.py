@@ -24,6 +24,7 @@ GAME = [
     "schedule_session",
     "join_session",
     "leave_session",
+    "patch_metadata",
     "complete_session",
     "reopen_session",
     "cancel_session",

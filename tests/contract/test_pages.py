@@ -11,7 +11,7 @@ import pytest
 
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 MODULES = ("/synckairos.js", "/synckairos.d.ts", "/useSyncKairos.js", "/useSyncKairos.d.ts")
-PAGES = ("/", f"/s/{SESSION}")
+PAGES = ("/", f"/s/{SESSION}", f"/s/{SESSION}?bare", "/room/club-night")
 FOLDER = resources.files("synckairos") / "web"
 
 

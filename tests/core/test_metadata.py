@@ -15,7 +15,9 @@ TITLE = {"title": "Club night", "names": {P[0]: "Anna", P[1]: "Ben"}}
 
 def game_of(core: Driver, metadata: Any = None, **config: Any) -> Game:
     """A game of two with 60 s each."""
-    return Game(core, players(60_000, 60_000, **({} if metadata is None else {"metadata": metadata}), **config))
+    return Game(
+        core, players(60_000, 60_000, **({} if metadata is None else {"metadata": metadata}), **config)
+    )
 
 
 def patch(game: Game, value: Any, *options: str | int, at: int | None = None) -> Json:
@@ -58,7 +60,11 @@ def refused(game: Game, value: Any, *options: str | int) -> list[tuple[str, str]
         ("{}", '{"a":{"bb":{"ccc":null}}}', '{"a":{"bb":{}}}'),
         # What cjson would lose.
         ('{"a":{}}', '{"b":[],"c":{},"d":[null,{"e":null}]}', '{"a":{},"b":[],"c":{},"d":[null,{"e":null}]}'),
-        ('{"a":9007199254740991}', '{"b":1.0,"c":1e2,"d":-0}', '{"a":9007199254740991,"b":1.0,"c":1e2,"d":-0}'),
+        (
+            '{"a":9007199254740991}',
+            '{"b":1.0,"c":1e2,"d":-0}',
+            '{"a":9007199254740991,"b":1.0,"c":1e2,"d":-0}',
+        ),
         ('{"a":{"b":[]},"c":[{}]}', '{"a":{"d":null,"e":{}}}', '{"a":{"b":[],"e":{}},"c":[{}]}'),
         # Space is left out, but for that in strings; brackets in strings are text.
         ('{"a":"} ]","b":2}', ' { "c" : [ 1 , "{ \\" }" ] } ', '{"a":"} ]","b":2,"c":[1,"{ \\" }"]}'),
@@ -291,7 +297,11 @@ def test_it_does_not_keep_a_turn_from_being_taken_back_and_stays(core: Driver) -
     game.do("switch", at=3000)
     patch(game, {"y": 1}, at=4000)
     taken = game.do("takeback", "TURNS", 2, at=5000)["payload"]
-    assert (taken["event"], taken["active_participant_id"], taken["cycle_count"]) == ("turn.taken_back", P[0], 0)
+    assert (taken["event"], taken["active_participant_id"], taken["cycle_count"]) == (
+        "turn.taken_back",
+        P[0],
+        0,
+    )
     assert {"x", "y"} <= game.state()["metadata"].keys()
 
 
@@ -302,6 +312,15 @@ def test_it_outlives_a_reset_and_a_reopening(core: Driver) -> None:
     game.do("reopen", at=2000)
     game.do("reset", at=3000)
     assert game.state()["metadata"] == TITLE | {"a": 1}
+
+
+def test_however_often_it_changes_the_log_stays_as_long_as_ever(core: Driver) -> None:
+    game = game_of(core).start()
+    for turn in range(200):
+        patch(game, {"text": f"{turn:05}" * 2000})
+    assert 64 <= core.run("XLEN", game.keys.log) <= 68
+    assert len(game.raw("log", 200 + 2 - 64)) == 64
+    assert len(core.run("HGETALL", game.keys.session)[b"shown"]) < 11_000
 
 
 def test_a_restored_session_has_the_newest(core: Driver) -> None:

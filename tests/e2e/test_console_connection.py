@@ -106,8 +106,8 @@ async def test_a_tap_under_way_when_the_server_is_killed_counts_once(
         assert (state["version"], state["cycle_count"]) == (4, 2)
 
 
-@pytest.mark.parametrize("skew", [HOUR, -HOUR])
-async def test_on_a_device_an_hour_off_the_clocks_are_right_and_it_is_said(
+@pytest.mark.parametrize("skew", [HOUR, -5 * HOUR])
+async def test_on_a_device_hours_off_the_clocks_are_right_and_it_is_said(
     api: Api, console: Console, skew: int
 ) -> None:
     session_id = (await api.game(seconds=600))["session_id"]
@@ -117,18 +117,7 @@ async def test_on_a_device_an_hour_off_the_clocks_are_right_and_it_is_said(
     await expect(half(page, "Player 1").get_by_role("timer")).to_have_text(re.compile(r"^9:5\d$"))
     await page.get_by_role("button", name=re.compile("^Connection: live")).click()
     facts = page.get_by_role("dialog", name="Connection and clock")
-    await expect(facts).to_contain_text("60 min fast" if skew > 0 else "60 min slow")
-
-
-@pytest.mark.parametrize("skew", [HOUR + 5000, -HOUR - 5000])
-async def test_on_a_device_more_than_an_hour_off_no_clock_is_shown_and_it_is_said_why(
-    api: Api, console: Console, skew: int
-) -> None:
-    session_id = (await api.game())["session_id"]
-    await api.do(session_id, "start")
-    page = await console.open(f"/s/{session_id}", skew_ms=skew)
-    await expect(page.get_by_text("clock is more than an hour off")).to_be_visible()
-    await expect(half(page, "Player 1").get_by_role("timer")).not_to_have_text(re.compile(r"\d"))
+    await expect(facts).to_contain_text("60 min fast" if skew > 0 else "300 min slow")
 
 
 async def test_a_session_that_is_deleted_says_so_and_leaves(api: Api, console: Console) -> None:

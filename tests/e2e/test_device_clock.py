@@ -14,8 +14,8 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 
 
-@pytest.mark.parametrize("skew", [HOUR, -HOUR, MINUTE + 1000, -MINUTE - 1000])
-async def test_a_device_clock_that_is_off_by_up_to_an_hour_is_reported_and_the_display_is_right(
+@pytest.mark.parametrize("skew", [7 * HOUR, -7 * HOUR, MINUTE + 1000, -MINUTE - 1000])
+async def test_a_device_clock_that_is_wrong_is_reported_and_the_display_is_right(
     api: Api, clocks: Clocks, skew: int
 ) -> None:
     session_id = (await api.game())["session_id"]
@@ -44,17 +44,6 @@ async def test_a_device_clock_that_is_off_by_less_than_a_minute_is_nothing_to_ta
     page = await clocks.open(session_id, skew_ms=MINUTE - 1000)
     assert abs(await page.evaluate("client.time.skewMs") + MINUTE - 1000) < 100
     assert await page.evaluate("record.errors") == []
-
-
-@pytest.mark.parametrize("skew", [HOUR + 5000, -HOUR - 5000])
-async def test_a_device_clock_that_is_off_by_more_than_an_hour_is_refused(
-    api: Api, clocks: Clocks, skew: int
-) -> None:
-    session_id = (await api.game())["session_id"]
-    await api.do(session_id, "start")
-    page = await clocks.load(session_id, skew_ms=skew)
-    await until(page, "window.record?.errors.includes('CLOCK_SKEW_REFUSED')")
-    assert await page.evaluate("session.remaining()") is None
 
 
 async def test_a_device_clock_that_is_set_under_an_open_page_changes_nothing(

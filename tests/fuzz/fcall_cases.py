@@ -128,6 +128,7 @@ class Grammar:
             "sk_reopen": self._common,
             "sk_reset": self._common,
             "sk_schedule": self._schedule,
+            "sk_metadata": lambda of: [as_json(strategies.patch(self._draw)), *self._common(of)],
             "sk_adjust": self._adjust,
             "sk_join": lambda of: [
                 as_json(self._newcomer()),
@@ -198,12 +199,13 @@ class Grammar:
                 "sk_log",
                 "sk_get",
                 "sk_move_out",
-                *["sk_takeback", "sk_schedule", "sk_reset"],
+                *["sk_takeback", "sk_schedule", "sk_reset", "sk_metadata"],
             ],
             "paused": ["sk_resume"] * 3
             + ["sk_adjust", "sk_switch", "sk_expire", "sk_leave", "sk_turn", "sk_takeback", "sk_schedule"],
         }
-        over = ["sk_delete"] * 3 + ["sk_reopen"] * 2 + ["sk_reset", "sk_get", "sk_switch", "sk_log"]
+        over = ["sk_delete"] * 3 + ["sk_reopen"] * 2
+        over += ["sk_reset", "sk_get", "sk_switch", "sk_log", "sk_metadata"]
         return str(self._pick(likely.get(status, over)))
 
     def _keys(self, function: str, session_id: str) -> list[str]:

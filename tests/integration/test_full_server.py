@@ -82,6 +82,7 @@ async def test_creations_are_refused_and_turns_are_taken(full: Server) -> None:
                 sessions.join(ids[0], newcomer),
                 sessions.restore(str(uuid.uuid4()), exported),
                 sessions.import_session(str(uuid.uuid4()), config, b"{}"),
+                sessions.patch_metadata(ids[0], b'{"title":"Final"}'),
             ):
                 with pytest.raises(StorageFull, match="maxmemory"):
                     await call

@@ -7,6 +7,7 @@ import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -233,3 +234,77 @@ async def test_where_there_is_nothing_to_watch_it_says_so(service: Service) -> N
         assert words in result.stderr
         assert result.stderr.count("\n") == 1
         assert result.stdout == ""
+
+
+async def test_with_json_each_line_is_a_message_as_a_socket_gets_it(service: Service) -> None:
+    session_id = await game(service, start=False)
+    url = f"http://127.0.0.1:{service.port}"
+    with Program("watch", "--json", session_id, SYNCKAIROS_URL=url) as program:
+
+        async def messages(count: int) -> list[dict[str, Any]]:
+            await asyncio.to_thread(program.until, lambda: len(program.lines) >= count, f"{count} lines")
+            return [json.loads(line) for line in program.lines]
+
+        await messages(1)
+        await service.sessions.start(session_id)
+        await messages(2)  # each as it happens, not in blocks
+        await service.sessions.switch(session_id)
+        await service.sessions.complete(session_id)
+        assert await asyncio.to_thread(program.process.wait, 30) == 0
+        first, *changes = await messages(4)
+        assert "".join(program.errors) == ""
+    assert (first["v"], first["type"], first["version"]) == (1, "STATE_SYNC", 1)
+    state = await service.sessions.get(session_id)
+    assert first["payload"]["full_state"].keys() >= json.loads(state.raw).keys() - {"schema"}
+    assert first["payload"]["full_state"]["metadata"] == METADATA
+    assert [change["version"] for change in changes] == [2, 3, 4]
+    assert {(change["v"], change["type"], change["session_id"]) for change in changes} == {
+        (1, "STATE_UPDATE", session_id)
+    }
+    events = [change["payload"]["event"] for change in changes]
+    assert events == ["session.started", "cycle.switched", "session.completed"]
+    log = await service.sessions.log(session_id, 1)
+    assert log is not None
+    for event, change in zip(map(json.loads, log), changes, strict=True):
+        told, shown = event.pop("payload"), change.pop("payload")
+        assert change.items() >= event.items()
+        assert [each["participant_id"] for each in told.pop("participants")] == [
+            each["participant_id"] for each in shown["participants"]
+        ]
+        assert {name: shown[name] for name in told} == told
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_with_json_it_ends_at_once_and_without_a_word(how: signal.Signals, service: Service) -> None:
+    session_id = await game(service)
+    url = f"http://127.0.0.1:{service.port}"
+    with Program("watch", "--json", session_id, "--url", url) as program:
+        await asyncio.to_thread(program.until, lambda: bool(program.lines), "the state")
+        assert await asyncio.to_thread(program.end, how) == 0
+        assert len(program.lines) == 1
+        assert "".join(program.errors) == ""
+
+
+async def test_with_json_what_is_over_is_one_line_and_what_is_not_there_is_none(service: Service) -> None:
+    session_id = await game(service)
+    await service.sessions.complete(session_id)
+    url = f"http://127.0.0.1:{service.port}"
+    over = await asyncio.to_thread(run, "watch", "--json", session_id, "--url", url)
+    assert (over.returncode, over.stdout.count("\n")) == (0, 1)
+    assert json.loads(over.stdout)["payload"]["full_state"]["status"] == "completed"
+    missing = await asyncio.to_thread(run, "watch", "--json", str(uuid.uuid4()), "--url", url)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "there is no session" in missing.stderr
+
+
+async def test_json_of_strangers_does_not_move_the_cursor(service: Service) -> None:
+    session_id = str(uuid.uuid4())
+    title = "\x1b[2J\u202e\u2028\x9b"
+    config = {"sync_mode": "global", "time_per_cycle_ms": 60_000, "metadata": {"title": title}}
+    config["participants"] = [{"participant_id": ANNA}]
+    await service.sessions.create(session_id, json.dumps(config).encode())
+    await service.sessions.cancel(session_id)
+    url = f"http://127.0.0.1:{service.port}"
+    shown = await asyncio.to_thread(run, "watch", "--json", session_id, "--url", url)
+    assert shown.stdout.isascii()
+    assert json.loads(shown.stdout)["payload"]["full_state"]["metadata"]["title"] == title

@@ -9,8 +9,10 @@ A comment that begins with "Reading:" says how the model reads a rule that could
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tests.model import clocks
 from tests.model.clocks import Clock
@@ -532,6 +534,40 @@ class Model:
             raise Refusal("VALIDATION_ERROR", ["ends"])
         s.bar_takebacks()
         return "session.scheduled", {}
+
+    def _metadata(self, s: Session, options: Options, now: int) -> tuple[str, Json] | None:
+        before = s.config.metadata
+        after = merged(before, options.first)
+        changes = json.dumps(after, sort_keys=True) != json.dumps(before, sort_keys=True)
+        if changes and not fits(after):
+            raise Refusal("VALIDATION_ERROR", ["metadata"])
+        done = perform(s, now)
+        if done is not None:
+            options.pop("REQUEST", None)  # the same request is carried out when it is repeated
+            return done
+        if not changes:
+            return None
+        s.config = replace(s.config, metadata=after)
+        return "metadata.changed", {"metadata": after}
+
+
+def merged(before: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    after = dict(before) if isinstance(before, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            after.pop(name, None)
+        else:
+            after[name] = merged(after.get(name), value)
+    return after
+
+
+def fits(metadata: dict[str, Any]) -> bool:
+    """Whether a session may have this metadata."""
+    compact = json.dumps(metadata, separators=(",", ":"))
+    return len(metadata) <= 100 and len(compact.encode()) <= 10_240
 
 
 def start(s: Session, at: int) -> tuple[str, Json]:

@@ -37,6 +37,7 @@ FIRST = {
     "join": "participant",
     "leave": "participant_id",
     "turn": "participant_id",
+    "metadata": "metadata",
     "log": "since",
     "restore": "state",
 }
@@ -122,11 +123,13 @@ def parse_options(function: str, args: Sequence[str]) -> Options:
         options.first = whole(options.first)
         if options.first is None or options.first < 0:
             bad.append("since")
-    if function in {"create", "join", "restore"}:
+    if function in {"create", "join", "restore", "metadata"}:
         try:
             options.first = json.loads(options.first)
         except ValueError:
             bad.append(FIRST[function])
+    if function == "metadata" and not bad and not isinstance(options.first, dict):
+        bad.append("metadata")
     if function == "join" and not bad:
         # These checks do not depend on the session.
         bad += parse_participant(options.first, Config(), 0)[1]

@@ -157,6 +157,25 @@ THRESHOLDS = (0, 1, 500, 1000, 1500, 4000, 9999)
 WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
 # Fields that change no clock, and whether the config has absent fields as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
+PATCHED = [
+    1,
+    1.0,
+    True,
+    "x",
+    "é",
+    [],
+    {},
+    [None, {}],
+    {"a": None},
+    {"b": {"c": 1}},
+    {"b": {"c": None, "d": "x"}},
+]
+LARGE = [
+    {"a": "x" * 6000},
+    {"b": {"x": "y" * 6000}},
+    {str(i): i for i in range(60)},
+    {f"k{i}": i for i in range(60)},
+]
 # Bounds that end a session, a pause, or the permission to pause.
 BOUNDS: list[Json] = [
     {"max_pause_ms": one, "max_pauses": many, "max_total_pause_ms": total, "max_cycles": cycles}
@@ -179,6 +198,15 @@ EXTRAS: list[tuple[Json, bool]] = [
     for metadata in METADATA
     for nulls in (False, True)
 ]
+
+
+def patch(draw: Draw) -> Json:
+    """A merge patch of metadata. Large ones, of which a session can have a few, are taken back by others."""
+    if sometimes(draw, 6):
+        return pick(draw, LARGE)
+    if sometimes(draw, 6):
+        return dict.fromkeys(["a", "b", *map(str, range(60))])
+    return {name: pick(draw, [None, *PATCHED]) for name in pick(draw, ["", "a", "b", "c", "ab", "bc"])}
 
 
 def config(draw: Draw, mode: str, kind: str, now: int) -> Json:

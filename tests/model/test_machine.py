@@ -44,6 +44,7 @@ from tests.model.strategies import (
     Step,
     config,
     control,
+    patch,
     pick,
     sometimes,
     steps,
@@ -537,6 +538,12 @@ class Machine(RuleBasedStateMachine):
             args += pick(draw, [["ENDS", at] for at in self.instants(draw)])
         self.command(draw, "schedule", session, args)
 
+    @rule(data=st.data(), session=sessions, step=steps)
+    def change_metadata(self, data: st.DataObject, session: str, step: Step) -> None:
+        """Patch the metadata, in whatever status; now and then it gets too large, or stays as it was."""
+        self.pass_time(session, step)
+        self.command(data.draw, "metadata", session, [json.dumps(patch(data.draw))])
+
     def instants(self, draw: Draw) -> list[str]:
         """Values for a start or an end: some ahead, one that is not, and none."""
         ahead = [300, 1000, 2500, 8000, 30_000]
@@ -717,7 +724,7 @@ def paths(
     if event == "turn.taken_back":
         yield f"taken back, {before.status}"
         yield "taken back: " + ("one" if payload["turns"] == 1 else "several")
-    if event in {"turn.set", "session.reopened", "session.reset", "session.scheduled"}:
+    if event in {"turn.set", "session.reopened", "session.reset", "session.scheduled", "metadata.changed"}:
         yield f"{event} {before.status}"
     if event == "time.adjusted" and "CLOCK" in args:
         yield f"adjust of the total, {before.status}"
@@ -738,7 +745,8 @@ ALWAYS = [
     *[f"session.reopened {status}" for status in ("expired", "completed", "cancelled")],
     *[f"session.reset {status}" for status in ("pending", "running", "paused", "expired", "completed")],
     *[f"session.scheduled {status}" for status in ("pending", "running", "paused")],
-    *["schedule: VALIDATION_ERROR", "schedule: INVALID_SESSION_STATE"],
+    *["schedule: VALIDATION_ERROR", "schedule: INVALID_SESSION_STATE", "metadata: VALIDATION_ERROR"],
+    *[f"metadata.changed {status}" for status in ("pending", "running", "paused", "expired", "completed")],
     *[
         "a free pause",
         "a pause that takes from the sum",
@@ -834,6 +842,10 @@ WRONG: list[tuple[str, list[str]]] = [
     ("schedule", ["STARTS", "1.5"]),
     ("schedule", ["ENDS", ""]),
     ("schedule", ["ENDS", "none", "ENDS", "none"]),
+    ("metadata", []),
+    ("metadata", ["[]"]),
+    ("metadata", ["{"]),
+    ("metadata", ["{}", "PLAYER", PEOPLE[0]]),
     ("resume", ["FREE"]),
     ("join", []),
     ("join", ["x"]),

@@ -27,6 +27,8 @@ def arguments(step: dict[str, Any]) -> list[str]:
     args: list[str] = []
     if step["call"] == "join":
         args.append(json.dumps(named.pop("participant")))
+    elif step["call"] == "metadata":
+        args.append(json.dumps(named.pop("patch")))
     elif step["call"] in ("leave", "turn"):
         args.append(named.pop("participant"))
     for name, value in named.items():

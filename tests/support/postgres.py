@@ -35,7 +35,7 @@ Kind = Literal["embedded", "debian"]
 START_S = 30.0
 
 _TABLES = (
-    *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+    *("sync_events", "sync_sessions", "sync_participants", "sync_tags", "sync_refused"),
     *("sync_access_log", "sync_access_chains", "sync_keys", "sync_links", "sync_revocations"),
     *(f"sync_webhook{name}" for name in ("s", "_changes", "_sessions", "_deliveries")),
 )

@@ -31,7 +31,11 @@ _LIVE += ["join", "leave", "turn", "takeback", "takeback", "takeback", "schedule
 _LIVE += ["metadata"] * 2
 _PENDING = ["start", "start", "turn", "schedule", "adjust", "expire", "expire", "cancel", "join", "metadata"]
 _OVER = ["reopen", "reopen", "reset", "metadata"]
-_PATCHES = [{"title": "A"}, {"title": None, "names": {"x": "Anna"}}, {"names": {"x": None}, "tags": [], "no": [None, {}]}]
+_PATCHES = [
+    {"title": "A"},
+    {"title": None, "names": {"x": "Anna"}},
+    {"names": {"x": None}, "tags": [], "no": [None, {}]},
+]
 _AMOUNTS = [0, 1, 500, 1000, 5000, 60_000]
 
 

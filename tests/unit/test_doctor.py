@@ -161,7 +161,7 @@ def test_a_release_is_what_a_version_begins_with() -> None:
 async def test_a_package_that_is_missing_and_one_that_is_too_old_are_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    installed = {"asyncpg": None, "rq": "2.9", "redis": "8.1.0"}
+    installed = {"asyncpg": None, "rq": "2.9", "redis": "8.1.0", "zstandard": None}
 
     def version(name: str) -> str:
         found = installed[name]
@@ -170,13 +170,14 @@ async def test_a_package_that_is_missing_and_one_that_is_too_old_are_named(
         return found
 
     required = ["asyncpg>=0.30", "rq<4,>=3.0", "redis[x]<9,>=8.1", "pytest>=8; extra == 'dev'"]
+    required += ['zstandard>=0.25; extra == "server"', "synckairos[server]; extra == 'dev-servers'"]
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: required)
     monkeypatch.setattr(importlib.metadata, "version", version)
     area = Area("This machine")
     await area.run(machine.packages(area))
     [finding] = area.findings
     assert finding.status == "failure"
-    assert finding.message == "asyncpg is missing; rq is 2.9, and <4,>=3.0 is needed"
+    assert finding.message == "asyncpg is missing; rq is 2.9, and <4,>=3.0 is needed; zstandard is missing"
 
 
 @pytest.mark.parametrize(

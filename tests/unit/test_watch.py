@@ -263,6 +263,7 @@ def change(event: str, *, server_time_ms: int = 1_000_000, **fields: Any) -> Cha
         ),
         (change("turn.set", active_participant_id=BEN), "set by hand: Ben's turn"),
         (change("turn.set", status="pending", active_participant_id=BEN), "Ben will begin"),
+        (change("metadata.changed", metadata={"title": "x"}), "title, names or other data changed"),
         (change("session.recovered"), "restored after the server lost it"),
         (change("participant.added", participants=(player(BEN),)), "Ben joined"),
         (change("participant.removed", removed_participant_id=BEN), "Ben left"),

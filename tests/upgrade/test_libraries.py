@@ -287,6 +287,30 @@ def test_what_ended_under_the_last_one_is_reopened_by_this_one(sessions: Session
     assert sessions.call("takeback", session_id)["payload"]["active_participant_id"] == P[1]
 
 
+@pytest.mark.parametrize("schema", ["1", "2"])
+def test_metadata_that_this_one_changed_is_what_the_last_one_goes_on_with(
+    sessions: Sessions, schema: str
+) -> None:
+    """Also from a snapshot, and this one changes it again."""
+    sessions.use(LAST)
+    session_id = sessions.play("per_participant", "running")
+    sessions.use(THIS)
+    patch = json.dumps({"title": "Final", "odd": [None, {}, 1.0], "names": {P[0]: "Anna"}})
+    event = sessions.call("metadata", session_id, patch, "SCHEMA", schema)
+    wanted = event["payload"]["metadata"]
+    assert wanted == {"title": "Final", "odd": [None, {}, 1.0], "names": {P[0]: "Anna"}}
+    sessions.use(LAST)
+    assert sessions.call("get", session_id)["metadata"] == wanted
+    _goes_on(sessions, session_id, "running", event["version"])
+    snapshot = sessions.exported(session_id, "SCHEMA", schema)
+    sessions.client.flushdb()
+    restored = sessions.call("restore", session_id, snapshot)
+    assert (restored["metadata"], restored["schema"]) == (wanted, int(schema))
+    sessions.use(THIS)
+    again = sessions.call("metadata", session_id, json.dumps({"odd": None, "names": {P[0]: None}}))
+    assert again["payload"]["metadata"] == {"title": "Final", "names": {}}
+
+
 def test_a_clock_that_ran_out_under_the_last_one_gets_time_from_this_one(sessions: Sessions) -> None:
     sessions.use(LAST)
     session_id = "5e550000-0000-4000-8000-00000000ffff"

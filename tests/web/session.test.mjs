@@ -18,6 +18,12 @@ const code = (expected) => (error) => error.name === "SyncKairosError" && error.
 
 // Connecting
 
+test("a module that did not come from a service has no default for the service's address", () => {
+  assert.throws(() => new SyncKairos(), (error) => code("NO_URL")(error)
+    && error.message.includes("new SyncKairos({ url: "));
+  new SyncKairos({ url: "http://clock.test" }).close();
+});
+
 test("runtime without a WebSocket is told what is needed, and calls over HTTP work there", async () => {
   const world = new World();
   const passed = world.WebSocket;

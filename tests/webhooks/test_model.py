@@ -19,8 +19,8 @@ WEBHOOK = Webhook("", None, "", None, None, "active", datetime.now(UTC), 0)
 
 def test_all_events_of_the_library_can_be_asked_for() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "lua").rglob("*.lua"))
-    made = set(re.findall(r"'((?:session|cycle|turn|participant|time)\.[a-z_]+)'", sources))
-    assert {"session.created", "time.warning"} <= made
+    made = set(re.findall(r"'((?:session|cycle|turn|participant|time|metadata)\.[a-z_]+)'", sources))
+    assert {"session.created", "time.warning", "metadata.changed"} <= made
     assert made <= model.EVENTS
 
 
@@ -33,6 +33,7 @@ def test_all_events_of_the_library_can_be_asked_for() -> None:
         (("participant.*",), "participant.expired", True),
         (("participant.*",), "time.warning", False),
         (("time.warning", "session.*"), "session.reset", True),
+        (("metadata.*",), "metadata.changed", True),
     ],
 )
 def test_which_events_are_wanted(patterns: tuple[str, ...] | None, event: str, wanted: bool) -> None:

@@ -132,6 +132,17 @@ async def test_events_and_sessions_that_are_not_wanted(hooks: Hooks, session: st
     assert await hooks.versions(other) == []
 
 
+async def test_sessions_are_wanted_by_the_metadata_that_they_have_now(hooks: Hooks, session: str) -> None:
+    league, cup = await hooks.add(sessions={"league": "A"}), await hooks.add(sessions={"cup": 1})
+    await hooks.happen(session, 1, 2, metadata={"league": "A"})
+    await hooks.plan()
+    await hooks.happen(session, 3, name="metadata.changed", metadata={"cup": 1})
+    await hooks.happen(session, 4, metadata={"cup": 1})
+    await hooks.plan()
+    assert await hooks.versions(league) == [1, 2]
+    assert await hooks.versions(cup) == [3, 4]
+
+
 async def test_a_tenants_events_are_sent_to_its_own_webhooks(hooks: Hooks, session: str) -> None:
     chess, quiz, nobody = [await hooks.add(tenant=each) for each in ("chess", "quiz", None)]
     free = str(uuid.uuid4())

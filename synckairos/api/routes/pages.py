@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
 from importlib.resources.abc import Traversable
+from urllib.parse import parse_qsl
 
 from synckairos.api import replies
 from synckairos.api.replies import Reply
@@ -105,6 +106,12 @@ def _serves(name: str, file: _File) -> Handler:
     return handler
 
 
+async def session_page(request: ApiRequest, session_id: str) -> Reply:
+    """The page of a session or, with `bare` in the query, nothing but its clocks."""
+    names = {name for name, _ in parse_qsl(request.query_string, keep_blank_values=True)}
+    return _answer(request, _CONSOLE["session/bare.html" if "bare" in names else "session/session.html"])
+
+
 async def get_console_file(request: ApiRequest, page: str, file: str) -> Reply:
     """A file of the console, which belongs to a page or is shared by all pages."""
     return _answer(request, _CONSOLE.get(f"{page}/{file}"))
@@ -142,8 +149,16 @@ PAGES: tuple[Route, ...] = (
     Route(
         "GET",
         "/s/{session_id}",
-        _serves("session_page", _CONSOLE["session/session.html"]),
+        session_page,
         "A session",
+        "pages",
+        action=Action.PUBLIC,
+    ),
+    Route(
+        "GET",
+        "/room/{tag}",
+        _serves("room_page", _CONSOLE["room/room.html"]),
+        "A room: the sessions of a tag",
         "pages",
         action=Action.PUBLIC,
     ),

@@ -19,7 +19,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.api.routes.common import READ_ERRORS, SESSION, audit_store, cursor
-from synckairos.audit import reading
+from synckairos.audit import reading, tags
 from synckairos.auth.access import Action
 from synckairos.auth.caller import Caller
 from synckairos.core import keys
@@ -156,6 +156,9 @@ async def list_sessions(request: ApiRequest) -> Reply:
     reader = Reader(request)
     query = reader.query(schemas.ListQuery)
     before = cursor(reader, query.cursor, reading.read_cursor)
+    tag = None if query.tag is None else tags.folded(query.tag)
+    if query.tag is not None and tag is None:
+        reader.problem("tag", tags.MUST)
     reader.check()
     store = audit_store(request, "sessions are listed from the audit store, and this service has none")
     found = await store.list_sessions(
@@ -164,9 +167,16 @@ async def list_sessions(request: ApiRequest) -> Reply:
         limit=query.limit,
         before=before,
         session_id=request.caller.session,
+        tag=tag,
     )
     listed = await reading.summaries(
-        request.context.connection, store, found, query.status, request.caller.tenant
+        request.context.connection,
+        store,
+        found,
+        query.status,
+        request.caller.tenant,
+        tag=tag,
+        participants=query.participants,
     )
     after = reading.cursor(found[-1]) if len(found) == query.limit else None
     return Reply(

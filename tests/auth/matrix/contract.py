@@ -254,6 +254,7 @@ ROUTES = {
     "GET /docs/{file}": _PUBLIC,
     "GET /": _PUBLIC,
     "GET /s/{session_id}": _PUBLIC,
+    "GET /room/{tag}": _PUBLIC,
     "GET /console/access": Call("read", "200", "nothing"),
     "GET /console/{page}/{file}": _PUBLIC,
     "GET /console/{page}/{folder}/{file}": _PUBLIC,

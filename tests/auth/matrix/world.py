@@ -41,7 +41,7 @@ _HOUR_S = 3600.0
 _ROWS = " UNION ALL ".join(
     f"SELECT count(*), coalesce(max(xmin::text::bigint), 0) FROM {table}"
     for table in (
-        *("sync_events", "sync_sessions", "sync_participants", "sync_refused"),
+        *("sync_events", "sync_sessions", "sync_participants", "sync_tags", "sync_refused"),
         *("sync_keys", "sync_links", "sync_revocations"),
     )
 )

@@ -3,11 +3,15 @@
 
 import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from "./fields.js";
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
+import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
 import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
+import { splitsPart } from "./splits.js";
 import { settingsPart } from "./settings.js";
+import { wordingOf } from "./wording.js";
+import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 
@@ -50,6 +54,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   const given = preset ? preset.config : { sync_mode: "per_participant", warnings_ms: [10_000] };
   let mode = given.sync_mode;
 
+  const wording = () => wordingOf(preset?.name ?? null, mode);
+
   // Errors that belong to no field, shown above the button.
   const summary = h("div", { class: "form-problems", role: "alert", tabindex: "-1" });
 
@@ -57,17 +63,27 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     label: t("form.title"),
     attributes: { maxlength: "80", autocapitalize: "sentences" },
   });
+  const room = textField({
+    label: t("room.field"),
+    hint: t("room.fieldHint"),
+    attributes: { maxlength: "64" },
+  });
   const participants = participantsPart(
     () => ({ mode, different: time.different }),
     defaultNames(preset?.name ?? null, mode),
+    wording,
   );
   const time = timePart(given, {
+    wording,
     changed: () => {
       participants.show();
       show();
     },
   });
-  const more = settingsPart(given, participants);
+  const more = settingsPart(given, participants, wording);
+  const splits = preset?.name === "speedrun" ? splitsPart() : null;
+  /** What an exam has beside: extra time for some. */
+  const exam = preset?.name === "exam" ? examPart({ totalMs: () => time.totalMs }) : null;
 
   const modes = h(
     "fieldset",
@@ -107,6 +123,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     t("form.byHttp"),
     t("form.byHttpHint"),
     request,
+    preset?.use && [h("p", { class: "hint" }, t("form.hasButton")), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
     h(
       "div",
       { class: "buttons" },
@@ -127,7 +144,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
       },
     },
     preset ? null : modes,
-    section(t("form.who"), title.element, participants.element),
+    section(t("form.who"), title.element, participants.element, splits?.element, room.element),
+    exam && section(t("examForm.heading"), exam.element),
     preset ? disclosure(t("form.time"), time.brief, time.element) : section(t("form.time"), time.element),
     disclosure(t("form.more"), t("form.moreHint"), more.element),
     asRequest,
@@ -138,6 +156,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
   // While the request is shown, it follows every change of the form.
   const refresh = () => {
     if (asRequest.open) showRequest();
+    exam?.explain();
   };
   form.addEventListener("input", refresh);
   form.addEventListener("change", refresh);
@@ -167,11 +186,18 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     // A changed preset no longer goes by the preset's name.
     const isPreset = preset && Object.entries(preset.config).every(([name, value]) => same(own[name], value));
     const byNames = areTwoWithNames || (!isPreset && Object.keys(names).length === 2);
-    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : TITLES[mode]);
+    const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     if (preset) metadata.preset = preset.name; // for the button of its use, also where its times were changed
+    splits?.addToMetadata(metadata);
+    if (room.text) {
+      const tag = tagFrom(room.text);
+      if (tag === null) throw new Unreadable(room, t("room.fieldBad"));
+      metadata.tags = [tag];
+    }
     if (Object.keys(names).length > 0) metadata.names = names;
+    exam?.addTo(own, metadata);
     set("metadata", Object.keys(metadata).length > 0 ? metadata : null);
     return withoutPresetMembers(own);
   }
@@ -202,7 +228,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     setText(request, text);
   }
 
-  const fields = () => [title, ...time.fields, ...more.fields, ...participants.fields()];
+  const fields = () => [title, ...(splits?.fields ?? []), ...(exam?.fields ?? []), room, ...time.fields, ...more.fields, ...participants.fields()];
 
   function showRefusal(details) {
     const left = showErrors(fields(), details.length > 0 ? details : []);
@@ -279,6 +305,9 @@ function disclosure(heading, hint, ...children) {
     h("div", { class: "stack" }, ...children),
   );
 }
+
+/** The call that a preset's use is, as a backend sends it. */
+const requestOf = ({ method, path, body }) => `${method} ${path}\n${JSON.stringify(body, null, 2)}`;
 
 const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 

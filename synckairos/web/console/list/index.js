@@ -1,11 +1,13 @@
 // The page at `/`: the list of the tenant's sessions, and the form for a new one. The address says which is
 // shown: `#new` shows the presets, `#new/<preset>` the form for one, and `#new/free` the form without one.
 
+import { agendaForm } from "./agenda.js";
 import { initialTime } from "./controls.js";
 import { createForm } from "./create.js";
+import { openRoom } from "./rooms.js";
 import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
-import { parts, t } from "../shared/i18n.js";
+import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import {
@@ -16,6 +18,7 @@ import {
   fill,
   h,
   icon,
+  languageChoice,
   note,
   schemeSwitch,
   shareDialog,
@@ -44,6 +47,7 @@ document.querySelector("header.bar").append(
   h("span", { class: "grow" }),
   indicator.element,
   shareButton,
+  languageChoice({ square: true }),
   schemeSwitch(),
 );
 listView.append(list.element);
@@ -54,6 +58,11 @@ const unsubscribe = client.time.onChange(() => {
   unsubscribe();
   indicator.set("live");
 });
+
+// The way into a room, beside the one to a new session.
+const ways = h("div", { class: "buttons" }, button(t("room.open"), { onclick: () => openRoom(list.tags) }));
+createLink.before(ways);
+ways.append(createLink);
 
 let presets = null;
 
@@ -150,6 +159,7 @@ async function gallery(known) {
       icon("settings"),
       { own: true },
     ),
+    presetCard("#new/agenda", t("agendaForm.heading"), t("agendaForm.lead"), icon("calendar"), { own: true }),
   );
   fill(newBody, own, h("p", { class: "muted", role: "status" }, t("form.loading")));
   const groups = groupPresets(await allPresets());
@@ -168,6 +178,11 @@ async function gallery(known) {
 }
 
 async function form(name, known) {
+  if (name === "agenda") {
+    newTitle.textContent = t("agendaForm.heading");
+    fill(newBody, h("p", { class: "lead" }, t("agendaForm.lead")), agendaForm(client));
+    return;
+  }
   const preset = name === "free" ? null : (await allPresets()).find((each) => each.name === name);
   if (preset === undefined) {
     newTitle.textContent = t("form.new");
@@ -185,18 +200,6 @@ async function form(name, known) {
     newBody,
     preset && h("p", { class: "lead" }, presetTexts(preset).description),
     preset && isTooLong(preset.config, known) && note("warn", h("p", {}, NO_LONG_CLOCKS)),
-    preset?.use &&
-      note(
-        "",
-        h(
-          "p",
-          {},
-          parts("form.backendSends", {
-            when: preset.use.when,
-            request: h("code", {}, `${preset.use.method} ${preset.use.path} ${JSON.stringify(preset.use.body)}`),
-          }),
-        ),
-      ),
     createForm(client, preset, { needsToken: known?.needsToken ?? true }),
   );
 }

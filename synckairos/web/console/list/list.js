@@ -8,6 +8,7 @@ import { t } from "../shared/i18n.js";
 import { STATUSES, titleOf } from "../shared/names.js";
 import { forget, recent } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
+import { roomPath, tagsOf } from "../shared/tags.js";
 import { storedToken } from "../shared/token.js";
 import { summaryOf } from "./summary.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
@@ -334,6 +335,10 @@ export function sessionList(client, onConnection, findRights) {
 
   return {
     element,
+    /** The tags of the sessions that are shown. */
+    get tags() {
+      return [...new Set([...cards.values()].flatMap((card) => tagsOf(card.state)))].sort();
+    },
     setActive(next) {
       if (active === next) return;
       active = next;
@@ -366,11 +371,13 @@ class Card {
     this.clock = h(
       "p",
       { class: "session-clock digits", role: "timer" },
-      h("span", { "aria-hidden": "true" }, this.main, this.tenths, this.unit),
+      h("span", { "aria-hidden": "true" }, h("bdi", { dir: "ltr" }, this.main, this.tenths), this.unit),
       (this.spoken = h("span", { class: "visually-hidden" })),
     );
     this.line = h("p", { class: "session-line" });
     this.label = h("p", { class: "session-label" });
+    this.tags = h("p", { class: "session-tags", hidden: true });
+    this.shownTags = "";
     this.share = button(t("word.share"), {
       icon: "share",
       square: true,
@@ -383,7 +390,7 @@ class Card {
       h("div", { class: "session-head" }, h("h2", { class: "session-title" }, this.link), this.pill),
       this.clock,
       this.line,
-      h("div", { class: "session-foot" }, this.label, this.share),
+      h("div", { class: "session-foot" }, h("div", { class: "session-about" }, this.label, this.tags), this.share),
     );
     this.spokenAt = -Infinity;
   }
@@ -394,6 +401,12 @@ class Card {
     setText(this.link, title);
     this.share.setAttribute("aria-label", t("list.shareOne", { title }));
     setText(this.label, clockLabel(state));
+    const tags = tagsOf(state);
+    if (tags.join() !== this.shownTags) {
+      this.shownTags = tags.join();
+      this.tags.hidden = tags.length === 0;
+      fill(this.tags, tags.map((tag) => h("a", { href: roomPath(tag), "aria-label": t("room.tag", { tag }) }, tag)));
+    }
     if (state.status !== this.status) {
       this.status = state.status;
       this.spokenAt = -Infinity;

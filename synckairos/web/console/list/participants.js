@@ -16,8 +16,9 @@ const isNoName = (name, place) => name === playerName(place);
  * @param {() => {mode: string, different: "ms" | "text" | null}} settings The form's mode, and how own times
  *   are written: as durations, as time controls, or not at all.
  * @param {string[]} names The default names.
+ * @param {() => import("./wording.js").Wording} wording
  */
-export function participantsPart(settings, names) {
+export function participantsPart(settings, names, wording) {
   let defaults = names;
   let touched = false;
   /** @type {{id: string, name: object, rows: object[]}[]} */
@@ -28,8 +29,10 @@ export function participantsPart(settings, names) {
     h("p", { class: "problem", tabindex: "-1" }),
   ];
 
-  const ownTimeField = () =>
-    textField({ label: t("people.ownTime"), hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  function ownTimeField() {
+    const label = t("people.ownTime");
+    return textField({ label, hideLabel: true, class: "own", placeholder: t("people.ownTimeHere") });
+  }
 
   function makeRow(value = "") {
     const id = newUuid();
@@ -207,7 +210,7 @@ export function participantsPart(settings, names) {
         }),
       problems,
       tooLong,
-      h("p", { class: "hint" }, t("people.order")),
+      h("p", { class: "hint" }, wording().hint),
     );
     if (focused && focused !== document.activeElement && element.contains(focused)) focused.focus();
   }
@@ -270,7 +273,7 @@ export function participantsPart(settings, names) {
 }
 
 /** A random UUID (version 4). crypto.randomUUID exists on secure origins only, and plain HTTP is none. */
-function newUuid() {
+export function newUuid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;

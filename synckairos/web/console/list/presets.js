@@ -82,12 +82,13 @@ export function groupPresets(presets) {
     .map(([group, found]) => [TITLES[group], found]);
 }
 
-/** A preset's title and description. The service has them in English, also those that the console does not know. */
-export function presetTexts({ name, title, description }) {
-  const [ownTitle, ownText] = [`preset.${name}`, `preset.${name}Text`];
+/** A preset's title and description, and when its use is for. The service has them in English, also those that the console does not know. */
+export function presetTexts({ name, title, description, use }) {
+  const own = (key, given) => (has(key) ? t(key) : given);
   return {
-    title: has(ownTitle) ? t(ownTitle) : title,
-    description: has(ownText) ? t(ownText) : description,
+    title: own(`preset.${name}`, title),
+    description: own(`preset.${name}Text`, description),
+    when: own(`preset.${name}When`, use?.when ?? ""),
   };
 }
 

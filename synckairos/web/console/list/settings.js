@@ -21,8 +21,9 @@ import { fill, h } from "../shared/ui.js";
  *
  * @param {object} given The config to begin with.
  * @param {{people: [string, string][]}} participants Their `people` are pairs of id and name.
+ * @param {() => import("./wording.js").Wording} wording
  */
-export function settingsPart(given, participants) {
+export function settingsPart(given, participants, wording) {
   const action = given.action_on_timeout ?? null;
   let mode = given.sync_mode;
   const timeout = selectField({
@@ -90,7 +91,7 @@ export function settingsPart(given, participants) {
     paths: ["max_total_pause_ms"],
   });
   const cycles = numberField({
-    label: t("settings.cycles"),
+    label: wording().turns,
     number: given.max_cycles ?? null,
     placeholder: t("word.never"),
     paths: ["max_cycles"],

@@ -12,10 +12,10 @@ import { h, setText } from "../shared/ui.js";
  * The fields for the time, and for how it is spent.
  *
  * @param {object} given The config to begin with.
- * @param {{changed: () => void}} on changed: called when own times are switched on or off, or are written in
+ * @param {{changed: () => void, wording: () => import("./wording.js").Wording}} on changed: called when own times are switched on or off, or are written in
  *   another way
  */
-export function timePart(given, { changed }) {
+export function timePart(given, { changed, wording }) {
   const control = given.time_control;
   const isText = typeof control === "string";
   const notation = isText ? control : (control?.notation ?? null);
@@ -108,7 +108,7 @@ export function timePart(given, { changed }) {
     onchange: changed,
   });
   const turn = durationField({
-    label: t("timing.turn"),
+    label: wording().turn,
     ms: given.time_per_cycle_ms ?? null,
     unit: "s",
     paths: ["time_per_cycle_ms"],
@@ -119,14 +119,14 @@ export function timePart(given, { changed }) {
   });
   let turnTyped = Boolean(given.time_per_cycle_ms);
   const total = durationField({
-    label: t("timing.total"),
+    label: wording().total,
     ms: given.sync_mode === "global" ? (given.total_time_ms ?? null) : 60 * 60_000,
     unit: "min",
     paths: ["total_time_ms"],
     oninput: explain,
   });
   const advance = checkField({
-    label: t("timing.advance"),
+    label: wording().advance,
     hint: t("timing.advanceHint"),
     checked: given.auto_advance ?? false,
     paths: ["auto_advance"],
@@ -249,6 +249,10 @@ export function timePart(given, { changed }) {
   return {
     element: h("div", {}, owned, shared),
     brief,
+    /** The time for everybody together; null: none. Throws Unreadable. */
+    get totalMs() {
+      return total.ms;
+    },
     fields: [bank, increment, text, cap, overtime, turn, total, advance, end],
     get different() {
       return OWNERS.has(mode) && different.checked ? (entryKind === "plain" && !fixed ? "ms" : "text") : null;

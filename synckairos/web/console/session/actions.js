@@ -14,6 +14,7 @@ import {
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againConfig, firstEvents, idOfAgain } from "./again.js";
+import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
 
@@ -200,10 +201,7 @@ export class Actions {
     if (!this.may("switch")) return false;
     if (state.status === "paused") return this.explainPause();
     if (isOver(state) || !hasNext(state)) return false;
-    // The space bar ends any participant's turn, so a key that bounces must not end the next turn too.
-    const now = performance.now();
-    if (next === null && now - this.pressed < BOUNCE_MS) return false;
-    this.pressed = now;
+    if (next === null && this.#bounces()) return false;
     return this.endTurn(next);
   }
 
@@ -211,6 +209,21 @@ export class Actions {
   get mayNameNext() {
     const { rights, state } = this.page;
     return state.status === "running" && state.participants.length > 1 && hasNext(state) && rights.mayChooseNext(state);
+  }
+
+  /** Ends the last turn, and the session with it, without asking: the end of a run. */
+  finish() {
+    if (!this.may("complete") || this.#bounces()) return false;
+    this.page.sound.play("press");
+    return this.run(() => this.page.session.complete());
+  }
+
+  /** Whether this press is a bounce. The space bar ends any turn, so a key that bounces must not end the next one. */
+  #bounces() {
+    const now = performance.now();
+    if (now - this.pressed < BOUNCE_MS) return true;
+    this.pressed = now;
+    return false;
   }
 
   /** Ends the turn of the participant who is shown as active, and no other turn. */
@@ -243,6 +256,41 @@ export class Actions {
   /** Sets, moves or takes back the start and the end. change: the client's `startsAt` and `endsAt`. */
   schedule(change) {
     return this.run(() => this.page.session.schedule(change));
+  }
+
+  /** Changes the metadata by a merge patch: null takes a member away. */
+  patch(change) {
+    return this.run(() => this.page.session.patchMetadata(change));
+  }
+
+  /** Puts an announcement on the walls, before those that are there. */
+  announce(text) {
+    const { page } = this;
+    const line = { at_ms: Math.round(page.client.time.now() ?? Date.now()), text };
+    return this.#changeAnnouncements((told) => [line, ...told]);
+  }
+
+  /** Takes an announcement from the walls. */
+  unannounce(atMs, text) {
+    return this.#changeAnnouncements((told) => told.filter((each) => each.at_ms !== atMs || each.text !== text));
+  }
+
+  /** Somebody else may announce something at the same time: then the newest list is changed. */
+  #changeAnnouncements(change) {
+    const { page } = this;
+    return this.run(async () => {
+      for (let left = 3; ; left -= 1) {
+        const { metadata, version } = page.session.confirmed;
+        const told = announcementsOf(metadata).map(({ atMs, text }) => ({ at_ms: atMs, text }));
+        const announcements = change(told).slice(0, MAX_ANNOUNCEMENTS);
+        try {
+          await page.session.patchMetadata({ announcements }, { expectedVersion: version });
+          return;
+        } catch (error) {
+          if (error.code !== "CONCURRENT_MODIFICATION" || left === 0) throw error;
+        }
+      }
+    });
   }
 
   async reopen() {

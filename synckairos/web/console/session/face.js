@@ -127,8 +127,10 @@ const clamp = (share) => Math.min(1, Math.max(0, share));
 export function spokenFace(face) {
   if (face.ms === null) return "";
   const time = spokenDuration(face.ms, { countUp: face.countUp });
-  const words = face.level === "out" ? t("face.out") : face.countUp ? time : t("time.left", { time });
-  return face.note ? t("face.withNote", { words, note: face.note }) : words;
+  const isPlain = face.countUp || face.ms < 0;
+  const words = face.level === "out" ? t("face.out") : isPlain ? time : t("time.left", { time });
+  const notes = [face.light?.text, face.note].filter(Boolean);
+  return notes.reduce((all, note) => t("face.withNote", { words: all, note }), words);
 }
 
 /**

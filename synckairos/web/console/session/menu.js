@@ -1,12 +1,14 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, linksDialog, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
 import { leaveFor } from "../shared/back.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againLabel, openAgain } from "./again.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { faceItems } from "./looks.js";
+import { screenItems } from "./overlay.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -31,7 +33,8 @@ export function viewChoices(page, name, chosen = () => {}) {
     const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
     return h("label", {}, h("input", radio), h("span", {}, label));
   };
-  return Object.entries(VIEWS).map(choice);
+  const offered = viewsFor(page.state);
+  return Object.entries(VIEWS).filter(([value]) => offered.includes(value)).map(choice);
 }
 
 /**
@@ -91,7 +94,11 @@ function itemsOf(page) {
   const clocks = [
     next !== null && over && [t("again.follow"), "next", () => actions.follow()],
     actions.mayPlayAgain && [againLabel(state), "swap", () => openAgain(page)],
-    state.status === "running" && hasNext(state) && actions.may("switch") && [t("menu.next"), "next", () => actions.next()],
+    state.status === "running" &&
+      hasNext(state) &&
+      !page.view?.ownsNext &&
+      actions.may("switch") &&
+      [page.view?.nextLabel ?? page.uses.switchLabel ?? t("menu.next"), "next", () => page.next()],
     actions.mayNameNext && [t("roles.chooseNext"), "people", () => actions.openTurn()],
     canAdjust(state) && actions.may("adjust") && [t("adjust.title"), "clock", () => actions.openTime()],
     actions.mayPauseFreely && [t("menu.pauseFreely"), "pause", () => actions.pauseFreely()],
@@ -107,6 +114,8 @@ function itemsOf(page) {
       state.participants.length > 1 &&
       [t("playerLink.title"), "person", () => openPlayerLinks(page)],
     !rights.needsToken && rights.mayShare && [t("roles.watchLink"), "link", openWatchLink],
+    ...screenItems(page),
+    ...faceItems(page),
     Sound.possible && [soundLabel, soundSign, () => sound.toggle()],
     Screen.possible && [screen.full ? t("screen.leaveFull") : t("screen.full"), "full", () => screen.toggleFull()],
     [t("help.title"), "info", () => openHelp(page)],
@@ -194,6 +203,7 @@ export function openMenu(page) {
       ]),
       items,
       page.rights.isCourtesy && h("p", { class: "hint" }, courtesyText(page)),
+      h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("language.language")), languageChoice()),
       h("div", { class: "menu-scheme" }, h("span", { class: "muted" }, t("colours.choice")), schemeSwitch()),
     ],
   });

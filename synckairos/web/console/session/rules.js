@@ -1,6 +1,7 @@
 // What can be done in a state, as far as the page has to know it without asking the service.
 
 import { VIEWS } from "../shared/names.js";
+import { segmentNames } from "./splits.js";
 
 /** Statuses in which a session can still be changed. */
 const LIVE = new Set(["pending", "running", "paused"]);
@@ -46,15 +47,37 @@ export function canAdjustClock(state) {
 }
 
 /**
+ * The views that make something of a session. An exam's wall needs one clock for all, an agenda
+ * its items, and a speedrun a clock that counts up.
+ *
+ * @param {object} state
+ * @returns {string[]}
+ */
+export function viewsFor(state) {
+  const isMap = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const { metadata } = state;
+  const isExam = state.sync_mode === "global" && state.time_per_cycle_ms === null;
+  const wanted = {
+    exam: isExam && (isMap(metadata?.exam) || metadata?.view === "exam"),
+    speedrun: state.sync_mode === "count_up",
+    agenda: state.sync_mode === "per_participant" && (isMap(metadata?.agenda) || metadata?.view === "agenda"),
+  };
+  return Object.keys(VIEWS).filter((name) => wanted[name] ?? true);
+}
+
+/**
  * The view to open a session with: the one in its metadata, else the one that suits its mode and the number
  * of owners.
  *
  * @param {object} state
- * @returns {"clock" | "countdown" | "board" | "stopwatch"}
+ * @returns {"clock" | "countdown" | "board" | "stopwatch" | "exam" | "agenda"}
  */
 export function viewOf(state) {
   const wanted = state.metadata?.view;
-  if (typeof wanted === "string" && Object.hasOwn(VIEWS, wanted)) return wanted;
+  const offered = viewsFor(state);
+  if (typeof wanted === "string" && offered.includes(wanted)) return wanted;
+  for (const own of ["exam", "agenda"]) if (offered.includes(own)) return own;
+  if (state.sync_mode === "count_up" && segmentNames(state).length > 0) return "speedrun";
   if (state.sync_mode === "count_up") return "stopwatch";
   if (state.sync_mode === "per_participant" && state.participants?.length === 2) return "clock";
   if (state.sync_mode === "per_group" && state.groups?.length === 2) return "clock";

@@ -15,32 +15,47 @@ import { Actions } from "./actions.js";
 import { leadsOn, openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { openHistory } from "./history.js";
+import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
+import { cutShortBy, endOf } from "./ends.js";
+import { faceOf, wholeOf } from "./face.js";
+import { showLight } from "./shine.js";
+import { givenLights, lightsOf } from "./lights.js";
 import { openHelp, share } from "./menu.js";
+import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./result.js";
-import { canAdjust, isOver, ownClocks, viewOf } from "./rules.js";
+import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
 import * as states from "./states.js";
+import { tabTitle } from "./tab.js";
+import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { Uses } from "./uses.js";
+import { AgendaView } from "./views/agenda.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
+import { SpeedrunView } from "./views/speedrun.js";
+import { ExamView } from "./views/exam.js";
 import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
  * `updatePeople()` after participants joined or left, `frame()` to draw the running clocks, `key()` for the
- * space bar, and maybe `close()`.
+ * space bar, and maybe `close()`, `controls` (its own buttons among the page's) and `ownsNext` (whether one of
+ * them takes the place of “Next”).
  */
 const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
   stopwatch: StopwatchView,
+  speedrun: SpeedrunView,
+  exam: ExamView,
+  agenda: AgendaView,
 };
 
 /** In the last five seconds of a running clock there is a tick each second. */
@@ -74,13 +89,29 @@ export class Page {
     /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
     this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
+    /** The direction of counting that the user chose on this page; null: the session's. */
+    this.countsInAddress = readCounts(query.get("counts"));
+    /** Whether the user wants the parts of the game clock turned to the players; null: as usual. */
+    this.aroundInAddress = { 0: false, 1: true }[query.get("around")] ?? null;
+    /** Whether this page only shows: a wall, or the screen of whoever speaks. */
+    this.isScreen = query.has("screen");
     this.app = $("app");
+    this.app.dataset.screen = String(this.isScreen);
     this.state = null;
     /** @type {People | null} */
     this.people = null;
     this.title = "";
     /** @type {import("./result.js").Result | null} */
     this.result = null;
+    /** The payload of the event that ended the session; null: not seen. */
+    this.ending = null;
+    /** Whose turn the end cut short; null: nobody's; undefined: this page did not see the end. */
+    this.cutShort = undefined;
+    /** Who was active last. @type {string | null} */
+    this.lastActive = null;
+    /** The lights of a face with one running clock, and those that the session's metadata says. */
+    this.lights = [];
+    this.givenLights = [];
     this.view = null;
     /** @type {keyof typeof VIEW_CLASSES | null} */
     this.viewName = null;
@@ -97,6 +128,7 @@ export class Page {
     this.staleMs = null;
     /** The token that the client asked for last. @type {string | null} */
     this.sentToken = null;
+    this.overlay = new Overlay(this, this.app);
     this.actions = new Actions(this);
     this.uses = new Uses(this);
     /** Whether this page makes the session that follows at this moment. */
@@ -112,7 +144,16 @@ export class Page {
     this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
     this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
+    this.track.listeners.add(() => this.#onTrack());
+    /** Tells screen readers what a light says. */
+    this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
     this.#listen();
+  }
+
+  /** Ends the running turn. A view may know better what that means. */
+  next() {
+    if (this.view?.ownsNext) return this.view.goOn();
+    return this.view?.next ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -121,6 +162,11 @@ export class Page {
   clock(owner) {
     const clock = this.session.clock(owner ?? undefined);
     return clock?.kind === "none" ? { ...clock, elapsedMs: this.session.elapsed(owner) } : clock;
+  }
+
+  /** Whether this page is of somebody who leads the session, and not one of its screens. */
+  get leads() {
+    return !this.isScreen && this.state !== null && this.rights.now("metadata", this.state);
   }
 
   /** The entry of a participant or group in the state. */
@@ -143,6 +189,72 @@ export class Page {
     return state.total_remaining_ms - (runs ? Math.max(0, now - state.server_time_ms) : 0);
   }
 
+  /** The direction in which faces count; null: as usual for each clock. */
+  get counts() {
+    return this.countsInAddress ?? readCounts(this.state.metadata?.counts);
+  }
+
+  /**
+   * Lets the faces of this page count the other way.
+   *
+   * @param {"up" | "down"} direction
+   */
+  setCounts(direction) {
+    this.countsInAddress = direction;
+    this.#writeAddress((query) => query.set("counts", direction));
+    this.showView(this.viewName, { keep: false });
+  }
+
+  /** Turns the parts of the game clock to the players around the device, or back. */
+  setAround(wanted) {
+    this.aroundInAddress = wanted;
+    this.#writeAddress((query) => query.set("around", wanted ? "1" : "0"));
+    this.showView(this.viewName, { keep: false });
+  }
+
+  /** How long (ms) the running clock has stood at its end while its turn goes on; null: it does not. */
+  overtime(owner, clock) {
+    const { people, state, track } = this;
+    const isLive = state.status === "running" || state.status === "paused";
+    if (!clock?.expired || !isLive || state.action_on_timeout.type !== "notify") return null;
+    if (state.sync_mode === "count_up" || (owner !== null && owner !== people.ownerOf(state.active_participant_id)))
+      return null;
+    if (!track.loaded && !track.error) track.load();
+    const since = (track.loaded ? track.ranAtEnd : null) ?? ranAtEnd(state);
+    return since === null ? null : Math.max(0, (this.session.elapsed() ?? since) - since);
+  }
+
+  /**
+   * The face of a clock as it is shown: in overtime, in the direction in which this page counts, in its light.
+   *
+   * @param {string | null} owner null: the clock of the session or the turn.
+   * @param {number | null} wholeMs The result of wholeOf.
+   * @param {{lights?: import("./lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
+   *   it is not the client's; goesOn: whether a clock at its end shows how long it has been there.
+   */
+  face(owner, wholeMs, { lights = this.lights, clock = this.clock(owner), goesOn = true } = {}) {
+    const { session, state } = this;
+    const overMs = goesOn ? this.overtime(owner, clock) : null;
+    const ownMs = owner === null ? null : session.elapsed(owner);
+    const usedMs = clock === null ? null : usedBy(state, clock, { wholeMs, overMs, ownMs });
+    return dress(faceOf(state, clock, wholeMs), state, clock, { wholeMs, overMs, usedMs, counts: this.counts, lights });
+  }
+
+  /** The face of the running clock. */
+  runningFace() {
+    const { people, state } = this;
+    const owner = ownClocks(state) ? people.ownerOf(state.active_participant_id) : null;
+    return this.face(owner, wholeOf(state, owner));
+  }
+
+  /** How the session ended, in words. */
+  get end() {
+    const { people, result, state, track } = this;
+    if (!this.ending && state.status === "completed" && !track.loaded && !track.error) track.load();
+    const payload = this.ending ?? (track.loaded ? track.last.payload : null);
+    return endOf(state, result, (id) => people.name(id), payload);
+  }
+
   /** The text for a pause, with the time until it ends by itself. */
   pauseText() {
     const now = this.client.time.now();
@@ -156,9 +268,15 @@ export class Page {
     return waitingText(this.state, this.client.time.now());
   }
 
-  /** Colours the whole page by the level of urgency. */
-  showLevel(level) {
+  /**
+   * Colours the whole page by the level of urgency, or by a light.
+   *
+   * @param {string} level
+   * @param {import("./lights.js").Light | null} [light]
+   */
+  showLevel(level, light = null) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;
+    showLight(this.app, light);
   }
 
   /**
@@ -199,13 +317,9 @@ export class Page {
       }
     });
     session.onExpire((change) => this.#onExpire(change));
-    session.onWarning(() => this.sound.play("warning"));
+    session.onWarning((change) => this.#onWarning(change));
     session.onConnection(() => this.#onConnection());
     session.onError((error) => this.#onError(error));
-    client.time.onChange(() => {
-      if (client.time.refused !== this.refused) this.#onConnection();
-      this.refused = client.time.refused;
-    });
     // No message is shown at first, because the state mostly comes before the user could read it.
     const wait = (ms, message) =>
       setTimeout(() => {
@@ -220,6 +334,8 @@ export class Page {
       if (document.hidden) this.#stopDrawing();
       else this.#draw();
     });
+    // The tab's title goes on while the tab is hidden: there it is all that can be seen.
+    setInterval(() => this.state?.status === "running" && this.view && !this.ended && this.#updateTitle(), 1000);
     document.addEventListener("keydown", (event) => this.#onKey(event));
     // The space bar ends the turn, also right after a dialog was closed.
     restFocusOn(() => $("stage"));
@@ -230,7 +346,7 @@ export class Page {
     this.app.addEventListener("dblclick", (event) => event.preventDefault());
     // A button that was pressed with a pointer loses the focus, so that the space bar is for the clock.
     this.app.addEventListener("click", (event) => {
-      const control = event.target.closest("#top .button, #controls .button");
+      const control = event.target.closest("#top .button, #controls .button, .run-buttons .button");
       if (event.detail > 0 && control) document.activeElement?.blur();
     });
   }
@@ -238,9 +354,19 @@ export class Page {
   #onState(state, change) {
     if (!state || this.ended) return;
     const haveRightsChanged = this.#findRights();
-    const havePeopleChanged = !hasSamePeople(this.state, state);
-    const goesOn = leadsOn(this.state, state, nextSessionOf) && !this.isMakingNext;
+    const before = this.state;
+    // Names, titles and views stand in the metadata.
+    const havePeopleChanged =
+      !hasSamePeople(this.state, state) || !isSameMetadata(this.state.metadata, state.metadata);
+    const goesOn = leadsOn(before, state, nextSessionOf) && !this.isMakingNext;
     this.state = state;
+    if (before && isOver(state) !== isOver(before)) {
+      this.ending = isOver(state) ? (change?.payload ?? null) : null;
+      this.cutShort = isOver(state) ? cutShortBy(before, change) : undefined;
+    }
+    this.lastActive = state.active_participant_id ?? this.lastActive;
+    this.givenLights = givenLights(state) ?? [];
+    this.lights = lightsOf(state);
     if (havePeopleChanged) {
       this.people = new People(state);
       this.title = titleOf(state);
@@ -257,6 +383,7 @@ export class Page {
       else this.view.update();
       this.shell.update();
     }
+    this.overlay.update();
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
@@ -331,12 +458,36 @@ export class Page {
     }
     // A new element is announced even when its text is the same as before.
     fill($("expiry"), h("p", {}, text));
+    vibrate("expire");
+    // Where a light goes on with the end, it says all that is to be said.
+    const light = this.#lightsOfView.find((each) => each.ms === 0);
+    if (light && state.status === "running") {
+      this.sound.play(light.sound);
+      return;
+    }
     this.sound.play("expire");
-    if (navigator.userActivation?.hasBeenActive) navigator.vibrate?.([200, 100, 200]);
     this.app.classList.remove("flash");
     void this.app.offsetWidth; // so that the animation starts again
     this.app.classList.add("flash");
     if (state.status === "running") toast(text, { seconds: 6 });
+  }
+
+  #onWarning({ payload }) {
+    const light = this.#lightsOfView.find((each) => each.ms === payload.warning_ms);
+    this.sound.play(light?.sound ?? "warning");
+    vibrate("warning");
+    if (light && (light.isGiven || this.state.action_on_timeout.type === "notify"))
+      fill(this.spoken, h("p", {}, light.text));
+  }
+
+  /** The lights that this page shows. */
+  get #lightsOfView() {
+    return this.viewName === "clock" ? this.givenLights : this.lights;
+  }
+
+  /** The events were read, or there are new ones: they tell of turns that were cut short, and of overtime. */
+  #onTrack() {
+    if (this.view && !this.ended && isOver(this.state)) this.view.update();
   }
 
   #onError(error) {
@@ -404,8 +555,6 @@ export class Page {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
-    } else if (client.time.refused) {
-      this.#showBanner("danger", h("strong", {}, t("session.clockOff")), " ", t("session.clockOffText"));
     } else if (session.connection === "reconnecting") {
       this.#showBanner("warn", h("strong", {}, t("session.lost")), " ", t("session.lostText"));
     } else if (session.staleMs !== null) {
@@ -457,7 +606,7 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress);
+    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
     this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
     if (wasMade(this.session.id) && this.rights.mayLink) {
       const action = { label: t("word.share"), onclick: () => share(this) };
@@ -493,6 +642,7 @@ export class Page {
     this.#bind();
     this.view.updatePeople();
     this.shell.update();
+    this.overlay.update();
     this.#tell();
   }
 
@@ -551,13 +701,9 @@ export class Page {
   }
 
   #updateTitle() {
-    const { people, state, title } = this;
-    let who = "";
-    if (isOver(state)) who = this.result.title;
-    else if (state.participants.length > 1 && state.active_participant_id) {
-      who = people.name(state.active_participant_id);
-    }
-    document.title = [who, title].filter(Boolean).join(" · ");
+    const { title } = this;
+    const text = tabTitle(this);
+    if (document.title !== text) document.title = text;
     if ($("stage").getAttribute("aria-label") !== title) $("stage").setAttribute("aria-label", title);
   }
 
@@ -567,6 +713,7 @@ export class Page {
     const { key, target } = event;
     if (!this.state || event.ctrlKey || event.metaKey || event.altKey) return;
     if (document.querySelector("dialog:modal")) return;
+    if (this.isScreen && key.toLowerCase() !== "f") return; // a screen has nothing to press
     if (target.closest?.("input:not([type=radio]), select, textarea")) return;
     if (key === " ") {
       // The space bar presses a focused button. On a checked radio button it would do nothing, so there it is
@@ -584,7 +731,7 @@ export class Page {
 
   #keys = {
     p: () => this.actions.pauseOrResume(),
-    n: () => this.actions.next(),
+    n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
     w: () => this.actions.openTurn(),
@@ -602,6 +749,9 @@ export class Page {
     4: () => this.showView("stopwatch"),
   };
 }
+
+/** Whether two states have the same metadata, which only few changes touch. */
+const isSameMetadata = (one, other) => one === other || JSON.stringify(one) === JSON.stringify(other);
 
 const id = location.pathname.split("/").pop().toLowerCase();
 if (UUID.test(id)) {

@@ -17,6 +17,7 @@ import { againLabel, openAgain } from "./again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
+import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
@@ -52,6 +53,7 @@ export class Shell {
     this.bounds = new Bounds(page, document.getElementById("bounds"));
     this.#buildTop(top);
     this.#buildControls();
+    this.bar = new Bar(controls);
     this.strip = matchMedia(STRIP);
     this.strip.addEventListener("change", () => this.#placeIndicator());
   }
@@ -103,7 +105,7 @@ export class Shell {
     const extra = (label, sign, onclick) => button(label, { icon: sign, class: "large extra", onclick });
     this.start = main(t("control.start"), "play", () => actions.start());
     this.resume = main(t("control.resume"), "play", () => actions.resume());
-    this.next = main(t("control.next"), "next", () => actions.next());
+    this.next = main(t("control.next"), "next", () => page.next());
     this.pause = button(t("control.pause"), { icon: "pause", class: "large pause", onclick: () => actions.pause() });
     this.newSession = h(
       "a",
@@ -123,6 +125,8 @@ export class Shell {
     this.time.setAttribute("aria-label", t("adjust.title"));
     this.share = extra(t("word.share"), "share", () => share(page));
     this.stripSlot = h("span", { class: "strip-only connection-strip" });
+    /** The buttons of the view that is shown. */
+    this.own = h("span", { class: "own-controls" });
     const menu = this.#menuButton();
     for (const each of [menu, this.soundButtons[1]]) each.classList.add("strip-only");
     fill(this.controls, [
@@ -131,6 +135,7 @@ export class Shell {
       this.stripSlot,
       this.start,
       this.resume,
+      this.own,
       this.next,
       this.pause,
       this.use,
@@ -170,13 +175,16 @@ export class Shell {
     this.start.hidden = state.status !== "pending" || !may("start");
     this.resume.hidden = state.status !== "paused" || !may("resume");
     this.pause.hidden = !running || !may("pause");
-    this.next.hidden = !running || !hasNext(state) || viewName === "clock" || !may("switch");
+    const own = page.view?.controls ?? [];
+    if (own.some((each, at) => each !== this.own.children[at]) || own.length !== this.own.children.length) fill(this.own, own);
+    this.own.hidden = own.every((each) => each.hidden);
+    this.next.hidden = !running || page.view?.ownsNext === true || !hasNext(state) || viewName === "clock" || !may("switch");
     page.uses.update();
     const { label: useLabel, switchLabel } = page.uses;
-    setText(this.next.querySelector("span"), switchLabel ?? t(isLap ? "control.lap" : "control.next"));
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? switchLabel ?? (isLap ? t("control.lap") : t("control.next")));
     this.use.hidden = useLabel === null;
     setText(this.use.querySelector("span"), useLabel ?? "");
-    this.pause.classList.toggle("main", running && this.next.hidden);
+    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
     const over = isOver(state);
     this.follow.hidden = !over || nextSessionOf(state) === null;
     this.again.hidden = !page.actions.mayPlayAgain;
@@ -194,6 +202,7 @@ export class Shell {
     this.bounds.draw();
     this.updateSound();
     this.#placeIndicator();
+    this.bar.fit();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
       [this.start, this.next, this.pause, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden)?.focus();

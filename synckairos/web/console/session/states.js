@@ -2,7 +2,7 @@
 
 import { t } from "../shared/i18n.js";
 import { LINK_IS_OVER, WHOM_TO_ASK } from "../shared/signin.js";
-import { button, fill, h, icon, schemeSwitch } from "../shared/ui.js";
+import { button, fill, h, icon, languageChoice, schemeSwitch } from "../shared/ui.js";
 
 /**
  * @typedef {object} PageState
@@ -89,7 +89,7 @@ export function showState(top, stage, { iconName, title, text = "", actions = []
   if (!top.hasChildNodes()) {
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const brand = h("a", { class: "brand", href: "/" }, mark, h("span", {}, "SyncKairos"));
-    fill(top, h("header", { class: "bar" }, brand, h("span", { class: "grow" }), schemeSwitch()));
+    fill(top, h("header", { class: "bar" }, brand, h("span", { class: "grow" }), languageChoice({ square: true }), schemeSwitch()));
   }
   document.title = `${title} – SyncKairos`;
   stage.removeAttribute("aria-label");

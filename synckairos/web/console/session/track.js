@@ -19,6 +19,7 @@ const MIN_EVENTS_KEPT = 128;
  * @property {number} ms How long it ran, pauses left out.
  * @property {number} totalMs The running time of the session at its end, pauses left out.
  * @property {"switched" | "expired" | "ended"} how
+ * @property {boolean} unfinished Whether the session's end cut it short: then it is no move of its own.
  * @property {number} version The version of the event that ended it.
  */
 
@@ -65,8 +66,14 @@ export class Track {
     this.active = null;
     this.start = null;
     this.ranMs = null;
+    /** How long the running cycle had run when its clock came to its end. Null where it is not known. */
+    this.ranAtEnd = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
+    /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
+    this.begun = new Map();
+    /** The start that was set before the session started. @type {number | null} */
+    this.scheduledMs = null;
   }
 
   /** Whether the events were loaded. */
@@ -149,6 +156,7 @@ export class Track {
             : payload.event === "cycle.switched"
               ? "switched"
               : "ended",
+        unfinished: isCutShort(payload, this.session.confirmed),
         version: change.version,
       };
       this.cycles.push(ended);
@@ -156,9 +164,14 @@ export class Track {
     if (this.count !== null && payload.cycle_count < this.count) this.#drop(payload.cycle_count);
     const isFresh = ended !== null || FRESH.has(payload.event);
     this.ranMs = payload.status === "paused" ? (isFresh ? 0 : (before.ms ?? this.ranMs)) : null;
+    if (isFresh || payload.event === "session.started") this.ranAtEnd = 0; // a clock may begin at its end
+    else if (payload.event === "participant.expired") this.ranAtEnd = before.ms;
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
+    if (payload.event === "session.reset") this.begun.clear();
+    if (payload.status === "running" && this.active && !this.begun.has(this.active)) this.begun.set(this.active, at);
+    if (payload.status === "pending" && payload.starts_at_ms !== undefined) this.scheduledMs = payload.starts_at_ms;
     this.version = change.version;
     this.lines.push({
       version: change.version,
@@ -174,6 +187,11 @@ export class Track {
   /** Forgets the cycles after this number: they were taken back, or the session was reset. */
   #drop(number) {
     while (this.cycles.length > 0 && this.cycles.at(-1).number > number) this.totalMs -= this.cycles.pop().ms;
+  }
+
+  /** How many cycles of a participant or a group were cut short by an end of the session. */
+  cutShort(id, members = [id]) {
+    return this.cycles.filter((each) => each.unfinished && members.includes(each.participantId)).length;
   }
 
   #cycleLengthAt(at) {
@@ -273,6 +291,15 @@ export class Track {
   #nameOfExpired(payload) {
     return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
   }
+}
+
+/**
+ * Whether the end of the session cut the cycle short that ended with it. The last of a given number of turns is
+ * whole, and so is the last lap of a stopwatch.
+ */
+function isCutShort({ event, reason, status, cycle_count: count }, state) {
+  if (status === "running" || status === "paused" || state?.sync_mode === "count_up") return false;
+  return !(event === "session.completed" && reason === "auto" && count >= (state?.max_cycles ?? Infinity));
 }
 
 /**

@@ -104,7 +104,7 @@ export class Uses {
   /** Does what the button says. A key that bounces does it once. */
   press() {
     const { actions } = this.page;
-    if (this.switchLabel !== null) return hasNext(this.page.state) && actions.next();
+    if (this.switchLabel !== null) return hasNext(this.page.state) && this.page.next();
     if (this.label === null) return false;
     const now = performance.now();
     if (now - this.pressed < BOUNCE_MS) return false;

@@ -9,7 +9,6 @@ const CONNECTIONS = {
   live: t("connection.live"),
   reconnecting: t("connection.reconnecting"),
   closed: t("connection.closed"),
-  refused: t("connection.refused"),
 };
 
 /** The same within a sentence. */
@@ -18,7 +17,6 @@ const IN_A_SENTENCE = {
   live: t("connection.isLive"),
   reconnecting: t("connection.isReconnecting"),
   closed: t("connection.isClosed"),
-  refused: t("connection.isRefused"),
 };
 
 const TENTHS = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
@@ -67,7 +65,8 @@ export function connectionIndicator(client, session = null) {
 
   function show() {
     const known = uncertaintyText(client.time.uncertaintyMs);
-    const words = state === "connecting" ? "…" : CONNECTIONS[state];
+    // On a session's page a banner says what is wrong. There the text must not need more room than the number.
+    const words = state === "connecting" || (session && state !== "live") ? "…" : CONNECTIONS[state];
     setText(text, state === "live" && known ? known : words);
     control.dataset.state = state;
     const values = { state: IN_A_SENTENCE[state], known };

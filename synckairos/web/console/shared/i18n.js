@@ -68,9 +68,16 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => {
     const value = values[name];
     if (value === undefined) return whole;
-    return typeof value === "number" ? number(value) : String(value);
+    return typeof value === "number" ? number(value) : isolated(String(value));
   });
 }
+
+/**
+ * A value that keeps its own direction within a text from right to left: a Latin name, the minus before digits.
+ * Plain numbers need nothing, and can be read back where people type.
+ */
+export const isolated = (value) =>
+  direction === "ltr" || /^\d[\d.]*$/.test(value) ? value : `\u2068${value}\u2069`;
 
 /**
  * The same text in pieces, where a value is an element: "Open {link} again." with an element for `link`.
@@ -147,6 +154,7 @@ function translatePage() {
   for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.dataset.t);
   for (const each of document.querySelectorAll("[data-t-label]"))
     each.setAttribute("aria-label", t(each.dataset.tLabel));
+  delete document.documentElement.dataset.texts; // scheme.js has hidden them until now
 }
 
 if (globalThis.document) translatePage();

@@ -38,9 +38,10 @@ function purposeOf({ role, participant_id: id }, state) {
  *
  * @param {import("/synckairos.js").SyncKairos} client
  * @param {object} state The session's state, with its participants.
- * @param {{view?: string}} [options] view: the view that a link opens; default: the session's.
+ * @param {{view?: string, screen?: boolean}} [options] view: the view that a link opens; default: the session's.
+ *   screen: whether its page has nothing to press.
  */
-export async function linksDialog(client, state, { view = "" } = {}) {
+export async function linksDialog(client, state, { view = "", screen = false } = {}) {
   const path = `/v1/sessions/${state.session_id}/links`;
   const made = h("div", { class: "links-made", role: "group", "aria-label": t("links.new"), hidden: true });
   const list = h("div", { class: "links-list" });
@@ -71,12 +72,13 @@ export async function linksDialog(client, state, { view = "" } = {}) {
   function showLink(link) {
     const address = new URL(link.url, location.origin);
     if (view) address.searchParams.set("view", view);
+    if (screen) address.searchParams.set("screen", "");
     shown = link.link_id;
     const heading = h("h3", { tabindex: "-1" }, purposeOf(link, state));
     fill(
       made,
       heading,
-      linkParts(address.href, { needsToken: true }),
+      linkParts(address.href, { needsToken: true, mayBeBare: link.role === "viewer" }),
       h(
         "p",
         { class: "hint" },

@@ -1,23 +1,35 @@
 // Moments of the calendar as people read and enter them, in the time zone of the device. All functions are pure.
 
-import { moment } from "./i18n.js";
+import { moment, t } from "./i18n.js";
 
 const TIME = { hour: "numeric", minute: "2-digit" };
 const DAY_AND_TIME = { weekday: "short", day: "numeric", month: "short", ...TIME };
 const DATE_AND_TIME = { dateStyle: "medium", timeStyle: "short" };
 
 const dayOf = (ms) => new Date(ms).toDateString();
+
+/** The day so many days after a moment. Days have 23 hours and 25. */
+function dayAfter(ms, days) {
+  const at = new Date(ms);
+  at.setHours(12);
+  at.setDate(at.getDate() + days);
+  return at.toDateString();
+}
+
 const two = (number) => String(number).padStart(2, "0");
 
 /**
- * A moment as text: the time of day, with the day where it is another one than today, and with the year where
- * it is another one.
+ * A moment as text: the time of day, with the day where it is another one than today ("1:54 AM tomorrow", "Tue,
+ * Dec 8, 1:54 AM"), and with the year where it is another one.
  *
  * @param {number} ms since 1970
  * @param {number} [now] since 1970
  */
 export function momentText(ms, now = Date.now()) {
-  if (dayOf(ms) === dayOf(now)) return moment(ms, TIME);
+  const time = moment(ms, TIME);
+  if (dayOf(ms) === dayOf(now)) return time;
+  if (dayOf(ms) === dayAfter(now, 1)) return t("faces.tomorrow", { time });
+  if (dayOf(ms) === dayAfter(now, -1)) return t("faces.yesterday", { time });
   const isThisYear = new Date(ms).getFullYear() === new Date(now).getFullYear();
   return moment(ms, isThisYear ? DAY_AND_TIME : DATE_AND_TIME);
 }

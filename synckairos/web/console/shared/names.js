@@ -10,6 +10,9 @@ export const VIEWS = Object.freeze({
   countdown: t("view.countdown"),
   board: t("view.board"),
   stopwatch: t("view.stopwatch"),
+  speedrun: t("view.speedrun"),
+  exam: t("exam.view"),
+  agenda: t("agenda.view"),
 });
 
 /** The names of a session's statuses. */
@@ -29,12 +32,12 @@ const UNSAFE_RUN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\uf
 /** A character that is visible without another one. */
 const VISIBLE = /[^\s\p{Cc}\p{M}\p{DI}]/u;
 
-/** A name or a title, made safe to show: one line of bounded length. Null when nothing of it is visible. */
-function displayText(value) {
+/** A stranger's text, made safe to show: one line of bounded length. Null when nothing of it is visible. */
+export function displayText(value, most = MAX_CHARACTERS) {
   if (typeof value !== "string" || !VISIBLE.test(value)) return null;
   const line = value.replace(UNSAFE_RUN, " ").trim();
-  if (line.length <= MAX_CHARACTERS) return line;
-  return `${[...line].slice(0, MAX_CHARACTERS - 1).join("")}…`;
+  if (line.length <= most) return line;
+  return `${[...line].slice(0, most - 1).join("")}…`;
 }
 
 /**

@@ -6,8 +6,12 @@ import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 import { parts, t } from "./i18n.js";
 
+/** How the service is started for other devices. */
+const WITH_TOKENS = "HOST=0.0.0.0 synckairos dev --auth";
+const WITHOUT_TOKENS = "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev";
+
 /** Whether an address means the device itself, so that no other device can open it. */
-function isLoopback(hostname) {
+export function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
 }
@@ -42,11 +46,12 @@ export async function copy(text, message = t("word.copied")) {
  * A link as a QR code, as text, and on a phone with the device's own way of sharing.
  *
  * @param {string} link
- * @param {{needsToken?: boolean}} [options] needsToken: whether the service lets nobody in without one.
+ * @param {{needsToken?: boolean, mayBeBare?: boolean}} [options] needsToken: whether the service lets nobody in
+ *   without one. mayBeBare: whether it may be shown on walls and other sites, because it allows nothing but that
  * @returns {Array}
  */
-export function linkParts(link, { needsToken = false } = {}) {
-  const { hostname } = new URL(link);
+export function linkParts(link, { needsToken = false, mayBeBare = !needsToken } = {}) {
+  const { hostname, pathname, searchParams } = new URL(link);
   const label = newId("link");
   const field = h("input", {
     class: "input",
@@ -86,7 +91,7 @@ export function linkParts(link, { needsToken = false } = {}) {
           "p",
           {},
           parts("share.startOpen", {
-            command: h("code", {}, `${needsToken ? "" : "ALLOW_INSECURE=true "}HOST=0.0.0.0 synckairos dev${needsToken ? " --auth" : ""}`),
+            command: h("code", {}, needsToken ? WITH_TOKENS : WITHOUT_TOKENS),
           }),
           !needsToken && [" ", t("share.openToAll")],
         ),
@@ -104,7 +109,14 @@ export function linkParts(link, { needsToken = false } = {}) {
         icon: "share",
         onclick: () => navigator.share({ title: document.title, url: link }).catch(() => {}),
       }),
+    mayBeBare && pathname.startsWith("/s/") && !searchParams.has("as") && button(t("elsewhere.way"), { icon: "full", onclick: () => showElsewhere(link) }),
   ];
+}
+
+/** Opens the dialog for walls, OBS and other sites, which few pages need. */
+async function showElsewhere(link) {
+  const { elsewhereDialog } = await import("./elsewhere.js");
+  await elsewhereDialog(link, { copy });
 }
 
 /**

@@ -1,6 +1,6 @@
 // Durations as people read, hear and type them, in the language of the page. All functions are pure.
 
-import { list, number, t, unitWords } from "./i18n.js";
+import { isolated, list, number, t, unitWords } from "./i18n.js";
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -52,7 +52,8 @@ export function clockParts(ms, { countUp = false, tenths = !countUp } = {}) {
 export function formatClock(ms, options = {}) {
   if (ms === null || ms === undefined) return "–";
   const { sign, main, tenths } = clockParts(ms, options);
-  return (sign || (options.plus ? "+" : "")) + main + tenths;
+  const signed = (sign || (options.plus ? "+" : "")) + main + tenths;
+  return /^\d[\d:.]*$/.test(signed) ? signed : isolated(signed);
 }
 
 /**

@@ -1,15 +1,23 @@
 // The board: all participants at once, up to a thousand. Tiles are made once. After that only the tiles that
-// changed are updated, and between changes only the running clock.
+// changed are updated, and between changes only the running clock. The tiles fill the screen; more than one page of
+// them is turned by itself, as nobody stands at a wall to scroll it.
 
 import { t } from "../../shared/i18n.js";
-import { h, setText } from "../../shared/ui.js";
+import { button, fill, h, icon, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { layout } from "../grid.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
-/** With so many owners or more, the board has a search field. */
-const FIND_FROM = 24;
+/** A page is shown for this long before the next one. */
+const PAGE_MS = 8000;
+/** After a touch the pages do not turn by themselves for this long. */
+const AFTER_TOUCH_MS = 60_000;
+/** From so many tiles on the board needs every line of a low screen. */
+const CROWDED_FROM = 20;
+/** The widest number that tiles keep room for, in digits: that of the last ten seconds, with its tenths. */
+const LEAST_WIDTH = 4.35;
 /** After the user scrolled, the board does not scroll to the active tile for this long. */
 const AFTER_SCROLL_MS = 5000;
 /** The most members whose names are on the tile of a team. */
@@ -20,7 +28,8 @@ class Tile {
     this.view = view;
     this.person = person;
     this.name = h("span", { class: "tile-name" }, person.name);
-    this.time = h("span", { class: "tile-time digits" });
+    this.digits = new Digits("tile-digits");
+    this.time = h("span", { class: "tile-time" }, this.digits.element);
     this.facts = h("span", { class: "tile-facts digits" });
     this.members = view.page.people.byGroup ? h("span", { class: "tile-members" }) : null;
     this.rest = h("span", { class: "rest" });
@@ -29,8 +38,7 @@ class Tile {
     this.element = h(
       view.opensPeople ? "button" : "div",
       view.opensPeople ? { type: "button", class: look, onclick: open } : { class: look },
-      h("span", { class: "tile-place digits" }, String(place + 1)),
-      this.name,
+      h("span", { class: "tile-head" }, h("span", { class: "tile-place digits" }, String(place + 1)), this.name),
       this.time,
       this.members,
       this.facts,
@@ -80,30 +88,29 @@ class Tile {
   draw() {
     const { page } = this.view;
     const { state } = page;
-    let text;
+    let ms = null;
+    let countUp = true;
     let level = "calm";
     let share = null;
+    let isEmpty = false;
     if (ownClocks(state)) {
       const face = faceOf(state, page.clock(this.person.id), this.whole);
-      text =
-        face.ms === null
-          ? "–"
-          : formatClock(face.ms, { countUp: face.countUp, tenths: this.isActive && !face.countUp });
+      ({ ms, countUp } = face);
       level = this.entry.has_expired ? "out" : face.level;
       share = face.share;
     } else if (this.isActive && state.sync_mode !== "count_up") {
       const face = faceOf(state, page.clock(null), this.view.whole);
-      text = face.ms === null ? "–" : formatClock(face.ms, { countUp: face.countUp });
-      ({ level, share } = face);
+      ({ ms, countUp, level, share } = face);
+    } else if (this.isActive || this.entry.time_used_ms > 0) {
+      ms = this.entry.time_used_ms + (this.isActive ? page.cycleElapsed() : 0);
     } else {
-      text = this.isActive
-        ? formatClock(this.entry.time_used_ms + page.cycleElapsed(), { countUp: true })
-        : "";
+      isEmpty = true;
     }
-    setText(this.time, text);
-    const isLong = text.includes(" d ");
-    if (isLong !== this.isLong) this.time.classList.toggle("long", isLong);
-    this.isLong = isLong;
+    if (isEmpty !== this.isEmpty) this.time.classList.toggle("empty", isEmpty);
+    this.isEmpty = isEmpty;
+    this.digits.options.tenths = this.isActive && !countUp;
+    this.digits.show(ms, countUp);
+    this.view.needs(this.digits.size);
     if (level !== this.level) {
       this.level = level;
       this.element.dataset.level = level;
@@ -150,17 +157,21 @@ export class BoardView {
       autocomplete: "off",
       oninput: () => this.filter(),
     });
-    this.tiles = h("div", { class: "tiles" });
-    this.scroller = h(
-      "div",
-      {
-        class: "board-scroll",
-        onwheel: () => this.onUserScroll(),
-        onpointerdown: () => this.onUserScroll(),
-        ontouchmove: () => this.onUserScroll(),
-      },
-      this.tiles,
-    );
+    this.scroller = h("div", {
+      class: "board-pages",
+      onwheel: () => this.onUserScroll(),
+      onpointerdown: () => this.onUserScroll(),
+      ontouchmove: () => this.onUserScroll(),
+      onkeydown: () => this.onUserScroll(),
+      onscroll: () => this.onScroll(),
+    });
+    this.dots = h("div", { class: "board-dots", role: "group", "aria-label": t("board.pages"), hidden: true });
+    this.turner = button(t("board.stop"), {
+      icon: "pause",
+      square: true,
+      class: "quiet board-turner",
+      onclick: () => this.turnByItself(!this.turns),
+    });
     this.head = h(
       "div",
       { class: "board-head" },
@@ -179,9 +190,23 @@ export class BoardView {
       this.head,
       this.find,
       this.scroller,
+      this.dots,
     );
     this.noScrollUntil = 0;
+    this.width = LEAST_WIDTH;
+    /** Whether the pages turn by themselves. */
+    this.turns = true;
+    this.pageNumber = 0;
+    this.sizes = new ResizeObserver(() => this.arrange());
+    this.sizes.observe(this.scroller);
     this.build();
+    this.turnAt = performance.now() + PAGE_MS;
+    this.timer_ = setInterval(() => this.#turn(), 250);
+  }
+
+  close() {
+    this.sizes.disconnect();
+    clearInterval(this.timer_);
   }
 
   build() {
@@ -190,16 +215,137 @@ export class BoardView {
     this.opensPeople = rights.mayLead(state);
     this.byId = new Map();
     people.owners.forEach((person, place) => this.byId.set(person.id, new Tile(this, person, place)));
-    this.tiles.replaceChildren(...[...this.byId.values()].map((each) => each.element));
-    const count = people.owners.length;
-    this.tiles.dataset.density = count <= 12 ? "few" : count <= 60 ? "some" : "many";
-    this.find.hidden = count < FIND_FROM;
+    /** The length of the longest name, as far as a tile may be expected to have room for it. */
+    this.letters = Math.min(24, Math.max(4, ...people.owners.map((each) => each.name.length)));
+    this.element.dataset.crowded = String(people.owners.length >= CROWDED_FROM);
+    this.width = LEAST_WIDTH;
+    this.shown = "";
     // Without buttons in it the list could not be scrolled by keys.
     if (this.opensPeople) this.scroller.removeAttribute("tabindex");
     else this.scroller.tabIndex = 0;
     this.entries = new Map();
     this.active = undefined;
     this.update();
+    this.arrange();
+  }
+
+  /** The tiles that the search field leaves. */
+  #found() {
+    const wanted = this.find.value.trim().toLocaleLowerCase();
+    const all = [...this.byId.values()];
+    return wanted === "" ? all : all.filter(({ person }) => person.name.toLocaleLowerCase().includes(wanted));
+  }
+
+  /** Keeps room on all tiles for a number of this width, counted in digits. */
+  needs(width) {
+    if (width <= this.width) return;
+    this.width = width;
+    this.isWider = true;
+  }
+
+  /** Lays the tiles out for the space that there is. Nothing is touched where that is as before. */
+  arrange() {
+    this.isWider = false;
+    const found = this.#found();
+    const style = getComputedStyle(this.scroller);
+    const room = (name) => Number.parseFloat(style[name]) || 0;
+    const width = this.scroller.clientWidth - room("paddingLeft") - room("paddingRight");
+    // The dots stand within the space of the pages, so that it does not change when they come.
+    const whole = this.element.clientHeight - this.scroller.offsetTop + this.element.offsetTop;
+    const height = whole - room("paddingTop") - room("paddingBottom") - room("marginBottom");
+    if (width <= 0 || height <= 0) return;
+    const { people } = this.page;
+    const made = layout(found.length, width, height, {
+      digits: this.width,
+      letters: this.letters,
+      lines: people.byGroup ? 2 : 1,
+    });
+    const key = JSON.stringify([made, found.map(({ person }) => person.id)]);
+    if (key === this.shown) return;
+    this.shown = key;
+    this.made = made;
+    const { columns, rows, perPage, pages, scrolls, tile, gap, fit } = made;
+    const style_ = this.scroller.style;
+    for (const [name, value] of Object.entries({
+      "--columns": columns,
+      "--rows": rows,
+      "--gap": `${gap}px`,
+      "--pad": `${fit.pad}px`,
+      "--tile-height": `${tile.height}px`,
+      "--digits": `${fit.digits.toFixed(2)}px`,
+      "--name": `${fit.name.toFixed(2)}px`,
+      "--facts": `${fit.facts.toFixed(2)}px`,
+    }))
+      style_.setProperty(name, String(value));
+    Object.assign(this.scroller.dataset, { form: fit.form, facts: String(fit.facts > 0), scrolls: String(scrolls) });
+    const focused = document.activeElement;
+    fill(
+      this.scroller,
+      Array.from({ length: pages }, (_, at) =>
+        h("div", { class: "tiles" }, found.slice(at * perPage, (at + 1) * perPage).map(({ element }) => element)),
+      ),
+    );
+    if (focused !== document.activeElement && this.scroller.contains(focused)) focused.focus({ preventScroll: true });
+    // A board with more than fits has a search field, and a bigger line for whose turn it is.
+    this.element.dataset.many = String(pages > 1 || scrolls);
+    this.find.hidden = this.find.value === "" && pages === 1 && !scrolls;
+    this.dots.hidden = pages === 1;
+    this.#makeDots(pages);
+    this.pageNumber = Math.min(this.pageNumber, pages - 1);
+    this.#toPage(this.pageNumber);
+    this.show(this.active);
+  }
+
+  #makeDots(pages) {
+    fill(
+      this.dots,
+      Array.from({ length: pages }, (_, at) => {
+        const label = t("board.page", { number: at + 1, count: pages });
+        const press = () => {
+          this.onUserScroll();
+          this.#toPage(at);
+        };
+        return h("button", { type: "button", class: "board-dot", "aria-label": label, onclick: press }, h("span", {}));
+      }),
+      this.turner,
+    );
+    this.#showDot();
+  }
+
+  #showDot() {
+    [...this.dots.querySelectorAll(".board-dot")].forEach((each, at) =>
+      each.setAttribute("aria-current", String(at === this.pageNumber)),
+    );
+  }
+
+  /** Begins or ends the turning of the pages. */
+  turnByItself(turns) {
+    this.turns = turns;
+    this.noScrollUntil = 0;
+    this.turnAt = performance.now() + PAGE_MS;
+    const label = t(turns ? "board.stop" : "board.go");
+    this.turner.setAttribute("aria-label", label);
+    this.turner.title = label;
+    fill(this.turner, icon(turns ? "pause" : "play"));
+  }
+
+  #toPage(number) {
+    this.pageNumber = number;
+    this.turnAt = performance.now() + PAGE_MS;
+    const page = this.scroller.children[number];
+    if (page && !this.made.scrolls && this.made.pages > 1)
+      this.scroller.scrollTo({ left: page.offsetLeft - this.scroller.children[0].offsetLeft, behavior: "instant" });
+    this.#showDot();
+  }
+
+  /** Shows the next page when it is time for it. */
+  #turn() {
+    if (this.isWider) this.arrange();
+    if (!this.made || this.made.pages === 1 || !this.turns || document.hidden) return;
+    const now = performance.now();
+    if (now < this.turnAt || now < this.noScrollUntil || this.dots.contains(document.activeElement)) return;
+    if (document.querySelector("dialog:modal") || this.find.value) return;
+    this.#toPage((this.pageNumber + 1) % this.made.pages);
   }
 
   updatePeople() {
@@ -207,14 +353,21 @@ export class BoardView {
   }
 
   onUserScroll() {
-    this.noScrollUntil = performance.now() + AFTER_SCROLL_MS;
+    this.noScrollUntil = performance.now() + AFTER_TOUCH_MS;
+  }
+
+  /** Finds the page to which the user has turned. */
+  onScroll() {
+    if (!this.made || this.made.pages === 1) return;
+    const at = Math.round(Math.abs(this.scroller.scrollLeft) / Math.max(1, this.scroller.clientWidth));
+    if (at === this.pageNumber) return;
+    this.pageNumber = Math.min(at, this.made.pages - 1);
+    this.turnAt = performance.now() + PAGE_MS;
+    this.#showDot();
   }
 
   filter() {
-    const wanted = this.find.value.trim().toLocaleLowerCase();
-    for (const tile of this.byId.values()) {
-      tile.element.hidden = wanted !== "" && !tile.person.name.toLocaleLowerCase().includes(wanted);
-    }
+    this.arrange();
   }
 
   update() {
@@ -240,6 +393,8 @@ export class BoardView {
       tile.update(entry, isActive);
     }
     this.status = state.status;
+    // Where each tile shows its own clock and all are on the screen, the line above need not be as big.
+    this.element.dataset.own = String(ownClocks(state));
     this.element.dataset.turn = over ? "over" : state.status;
     const owner = active ?? (over ? people.ownerOf(page.result?.about) : null);
     this.owner = owner;
@@ -268,13 +423,18 @@ export class BoardView {
   }
 
   /**
-   * Scrolls a tile into view, unless the user has just scrolled or is searching. It waits for the next frame,
+   * Brings a tile into view, unless the user has just scrolled or is searching. It waits for the next frame,
    * because scrolling at once would compute the layout twice.
    */
   show(id) {
     if (!id || performance.now() < this.noScrollUntil || this.find.value) return;
     requestAnimationFrame(() => {
-      if (this.active === id) this.byId.get(id)?.element.scrollIntoView({ block: "nearest" });
+      if (this.active !== id || !this.made) return;
+      const element = this.byId.get(id)?.element;
+      if (this.made.pages > 1) {
+        const at = [...this.scroller.children].indexOf(element?.parentElement);
+        if (at >= 0) this.#toPage(at);
+      } else if (this.made.scrolls) element?.scrollIntoView({ block: "nearest" });
     });
   }
 

@@ -1,12 +1,15 @@
 // The chess clock: a half for each owner of a clock. The owner presses it to end the turn.
 
 import { t } from "../../shared/i18n.js";
-import { h, setText } from "../../shared/ui.js";
+import { fill, h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { beginsText } from "../bounds.js";
-import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { movesOf } from "../counting.js";
+import { Digits, spokenFace, wholeOf } from "../face.js";
+import { showLight } from "../shine.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
+import { isAround } from "../around.js";
 
 /** Up to so many owners have a half each. Of more, the active one and the next one are shown. */
 const MAX_HALVES = 6;
@@ -26,6 +29,8 @@ function shownOwners(page) {
   const own = owners.indexOf(people.ownerOf(as));
   return own > 0 ? [...owners.slice(own), ...owners.slice(0, own)] : owners;
 }
+
+const SIGNS = { expired: "flag", completed: "check", cancelled: "cross" };
 
 class Half {
   constructor(view, id) {
@@ -70,16 +75,28 @@ class Half {
     this.rest = h("span", { class: "rest" });
     this.count = h("span", { class: "half-count digits" });
     this.flag = h("span", { class: "half-flag", hidden: true }, icon("flag"), h("span", {}, t("clock.outOfTime")));
-    this.word = h("span", { class: "half-word" });
+    this.word = h("span", {});
+    this.sign = h("span", { class: "half-sign" });
     this.element = h(
       "section",
       { class: `half hue-${person.hue}`, "aria-label": person.name, dataset: { owner: id } },
       this.button,
       this.words,
       this.said,
-      h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
-      h("div", { class: "half-middle" }, this.word, this.timer, this.flag, this.note),
-      h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)),
+      h(
+        "div",
+        { class: "half-face" },
+        h("div", { class: "half-who" }, h("span", { class: "dot" }), this.name, this.member),
+        h(
+          "div",
+          { class: "half-middle" },
+          h("span", { class: "half-word" }, this.sign, this.word),
+          this.timer,
+          this.flag,
+          this.note,
+        ),
+        h("div", { class: "half-foot" }, this.count, h("span", { class: "bar-of-time" }, this.rest)),
+      ),
     );
   }
 
@@ -91,15 +108,20 @@ class Half {
     this.entry = page.entry(this.id);
     this.isActive = active === this.id && !isOver(state) && state.status !== "pending";
     this.whole = wholeOf(state, this.id);
-    const moves = this.entry.cycle_count;
+    const moves = movesOf(page, this.id);
     const counted = page.state.sync_mode === "per_participant" ? "count.moves" : "count.turns";
-    setText(this.count, t(counted, { count: moves }));
+    setText(this.count, moves === null ? "" : t(counted, { count: moves }));
     const member = people.byGroup && this.isActive && people.name(state.active_participant_id);
     const isYours = page.as !== null && people.ownerOf(page.as) === this.id;
     setText(this.member, [member, isYours && t("clock.you")].filter(Boolean).join(" · "));
     const over = isOver(state);
     const won = over && page.result?.winner === this.id;
-    setText(this.word, won ? t("clock.wins") : this.view.wordFor(this));
+    const isOut = ownClocks(state) && this.entry.has_expired;
+    const end = over ? page.end : null;
+    setText(this.word, won ? t("clock.wins") : over ? (isOut ? "" : end.title) : this.view.wordFor(this));
+    // Both players read it, each in the own half: how it ended, who won, and why.
+    this.end = !over ? "" : won ? end.title : end.winner || end.why;
+    fill(this.sign, over && !isOut && icon(won ? "check" : SIGNS[state.status]));
     this.element.dataset.turn = over ? "over" : this.isActive ? state.status : "wait";
     this.element.dataset.won = String(won);
     const can = this.view.canPress(this);
@@ -117,8 +139,12 @@ class Half {
     this.face = this.view.faceFor(this);
     const { face } = this;
     this.digits.show(face.ms, face.countUp);
-    setText(this.note, face.note);
-    const out = face.level === "out" || (ownClocks(this.view.page.state) && this.entry.has_expired);
+    const over = isOver(this.view.page.state);
+    const light = over ? null : face.light;
+    setText(this.note, over ? this.end : light ? [light.text, face.note].filter(Boolean).join(" · ") : face.note);
+    showLight(this.element, light);
+    const out =
+      !light && (face.level === "out" || (ownClocks(this.view.page.state) && this.entry.has_expired));
     const level = out ? "out" : face.level;
     if (this.element.dataset.level !== level) {
       this.element.dataset.level = level;
@@ -151,6 +177,7 @@ export class ClockView {
     this.owners = shownOwners(this.page);
     this.halves = this.owners.map((id) => new Half(this, id));
     this.element.dataset.count = String(this.halves.length);
+    this.page.app.dataset.around = isAround(this.page) ? String(this.halves.length) : "";
     this.element.replaceChildren(...this.halves.map((each) => each.element));
     this.update();
   }
@@ -168,6 +195,10 @@ export class ClockView {
     this.build();
   }
 
+  close() {
+    delete this.page.app.dataset.around;
+  }
+
   frame() {
     const { state } = this.page;
     for (const half of this.halves) {
@@ -181,14 +212,16 @@ export class ClockView {
   faceFor(half) {
     const { page } = this;
     const { state } = page;
+    // A player's clock stands at zero, as on a board, unless the session's own lights make it a speaker's.
+    const look = { lights: page.givenLights, goesOn: page.givenLights.length > 0 };
     if (ownClocks(state)) {
       const clock = page.clock(half.id);
       const isWaitingHourglass =
         clock?.kind === "hourglass" && !half.isActive && !isOver(state) && this.halves.length === 2;
-      if (!isWaitingHourglass || state.status === "pending") return faceOf(state, clock, half.whole);
+      if (!isWaitingHourglass || state.status === "pending") return page.face(half.id, half.whole, look);
       // In an hourglass the waiting clock grows while the other runs. The service credits it at the switch.
       const ms = clock.mainMs + page.cycleElapsed();
-      return faceOf(state, { ...clock, mainMs: ms, remainingMs: ms }, half.whole);
+      return page.face(half.id, half.whole, { ...look, clock: { ...clock, mainMs: ms, remainingMs: ms } });
     }
     if (state.sync_mode === "count_up") {
       return {
@@ -199,7 +232,7 @@ export class ClockView {
         share: null,
       };
     }
-    if (half.isActive || state.time_per_cycle_ms === null) return faceOf(state, page.clock(null), half.whole);
+    if (half.isActive || state.time_per_cycle_ms === null) return page.face(null, half.whole, look);
     return { ms: state.time_per_cycle_ms, countUp: false, note: "", level: "calm", share: 1 };
   }
 

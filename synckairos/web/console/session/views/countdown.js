@@ -1,16 +1,18 @@
 // The wall countdown: one huge number, whose turn it is, a bar of the time that is left, and who is next.
 
-import { t } from "../../shared/i18n.js";
 import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { momentText } from "../../shared/moments.js";
 import { formatClock } from "../../shared/time.js";
-import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { Digits, spokenFace, wholeOf } from "../face.js";
+import { t } from "../../shared/i18n.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
 /** A clock that runs at least this long also shows the time of day at which it ends. */
 const ENDS_FROM_MS = 180_000;
+
+const upper = (text) => text[0].toLocaleUpperCase() + text.slice(1);
 
 export class CountdownView {
   /** @param {import("../session.js").Page} page */
@@ -42,7 +44,8 @@ export class CountdownView {
     this.total = h("span", {});
     this.ends = h("span", {});
     this.note = h("span", {});
-    this.below.append(this.note, this.next, this.total, this.ends);
+    this.why = h("span", {});
+    this.below.append(this.note, this.why, this.next, this.total, this.ends);
     this.element = h(
       "section",
       { class: "wall", "aria-label": t("countdown.countdown") },
@@ -80,12 +83,9 @@ export class CountdownView {
         : null;
     setText(
       this.next,
-      next
-        ? t("face.next", { name: people.name(next) })
-        : over && result.winner
-          ? t("face.wins", { name: people.name(result.winner) })
-          : "",
+      next ? t("face.next", { name: people.name(next) }) : over ? page.end.winner : "",
     );
+    setText(this.why, over ? page.end.why : "");
     this.sign.replaceChildren(
       ...(over
         ? [icon(state.status === "expired" ? "flag" : state.status === "completed" ? "check" : "cross")]
@@ -93,11 +93,6 @@ export class CountdownView {
     );
     this.word.dataset.status = state.status;
     this.element.dataset.turn = over ? "over" : state.status;
-    // An end of the session that comes first stands among its bounds.
-    const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
-    const long =
-      state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
-    setText(this.ends, long ? t("countdown.endsAt", { moment: momentText(state.deadline_ms, state.server_time_ms) }) : "");
     this.draw();
   }
 
@@ -113,7 +108,7 @@ export class CountdownView {
     const { page } = this;
     const { state } = page;
     const over = isOver(state);
-    this.face = faceOf(state, page.clock(this.owner), this.whole);
+    this.face = page.face(this.owner, this.whole);
     const { face } = this;
     let { ms, level } = face;
     if (state.status === "expired") {
@@ -124,13 +119,14 @@ export class CountdownView {
     } else if (ms === null && state.status === "pending") {
       ms = this.whole;
     }
-    setText(this.said, this.#word(over, level));
+    const light = level === "lit" ? face.light : null;
+    setText(this.said, this.#word(over, level, light));
     this.timer.hidden = ms === null;
     this.element.dataset.empty = String(ms === null);
     this.digits.show(ms, face.countUp);
-    setText(this.note, over ? "" : face.note);
+    setText(this.note, over || !face.note || (level === "over" && !light) ? "" : upper(face.note));
     if (this.element.dataset.level !== level) this.element.dataset.level = level;
-    page.showLevel(level);
+    page.showLevel(level, light);
     const share = state.status === "pending" ? 1 : level === "out" ? 0 : face.share;
     const rounded = share === null ? null : Math.round(share * 4000) / 4000;
     if (rounded !== this.share) {
@@ -138,6 +134,7 @@ export class CountdownView {
       this.rest.parentElement.hidden = rounded === null;
       this.rest.style.setProperty("transform", `scaleX(${rounded ?? 0})`);
     }
+    this.#drawEnd();
     const total = page.totalLeft();
     setText(
       this.total,
@@ -145,12 +142,28 @@ export class CountdownView {
     );
   }
 
-  #word(over, level) {
+  /** The time of day at which a long clock ends. In overtime that is nothing to wait for. */
+  #drawEnd() {
+    const { client, state } = this.page;
+    const now = client.time.now() ?? state.server_time_ms;
+    // An end of the session that comes first stands among its bounds.
+    const isNext = state.deadline_ms !== null && state.deadline_ms < (state.ends_at_ms ?? Infinity);
+    const isLong = state.status === "running" && isNext && state.deadline_ms - state.server_time_ms >= ENDS_FROM_MS;
+    const isAhead = isLong && (this.face.left ?? 0) >= 0 && state.deadline_ms > now;
+    const key = isAhead ? `${state.deadline_ms} ${new Date(now).toDateString()}` : "";
+    if (key === this.endKey) return;
+    this.endKey = key;
+    setText(this.ends, isAhead ? t("countdown.endsAt", { moment: momentText(state.deadline_ms, now) }) : "");
+  }
+
+  #word(over, level, light) {
     const { page } = this;
     const { status } = page.state;
     if (over) return page.result.title;
     if (status === "paused") return page.pauseText();
     if (status === "pending") return page.waitingText();
+    if (light) return light.text;
+    if (level === "over") return this.face.note ? upper(this.face.note) : "";
     return level === "out" ? t("status.expired") : "";
   }
 

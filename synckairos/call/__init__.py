@@ -1,0 +1,1 @@
+"""The command `synckairos call`: any function of the library, from a terminal."""

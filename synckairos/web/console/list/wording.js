@@ -1,0 +1,54 @@
+// The words of the form that depend on what a session is for: not everybody takes turns.
+
+import { t } from "../shared/i18n.js";
+
+/**
+ * @typedef {object} Wording
+ * @property {string} hint What the list of names is for.
+ * @property {string} turn The time of a turn.
+ * @property {string} total The time of all together.
+ * @property {string} advance Whether a turn begins by itself.
+ * @property {string} turns After how many turns the session is completed.
+ */
+
+const turns = () => ({
+  hint: t("people.order"),
+  turn: t("timing.turn"),
+  total: t("timing.total"),
+  advance: t("timing.advance"),
+  turns: t("settings.cycles"),
+});
+const speaking = () => ({ ...turns(), hint: t("people.speak"), turn: t("timing.speech"), turns: t("settings.speeches") });
+const oneClock = () => ({ ...turns(), hint: t("people.oneClock") });
+const sitting = () => ({ ...turns(), hint: t("people.sit"), total: t("timing.exam") });
+
+/** The words of presets. */
+const OF_PRESETS = {
+  auction: () => ({ ...turns(), hint: t("people.bid"), total: t("timing.lot") }),
+  contest: sitting,
+  debate: speaking,
+  exam: sitting,
+  meeting: speaking,
+  quiz: () => ({
+    ...turns(),
+    hint: t("people.quiz"),
+    turn: t("timing.question"),
+    advance: t("timing.advanceQuestion"),
+    turns: t("settings.questions"),
+  }),
+  speech: speaking,
+  speedrun: () => ({ ...turns(), hint: t("people.run"), turns: t("settings.laps") }),
+};
+const OF_MODES = { global: oneClock, count_up: oneClock };
+
+/**
+ * The words for a preset, or without one for a mode.
+ *
+ * @param {string | null} preset
+ * @param {string} mode
+ * @returns {Wording}
+ */
+export function wordingOf(preset, mode) {
+  const made = preset !== null && Object.hasOwn(OF_PRESETS, preset) ? OF_PRESETS[preset] : (OF_MODES[mode] ?? turns);
+  return made();
+}

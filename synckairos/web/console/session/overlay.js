@@ -1,0 +1,164 @@
+// A message and a blackout on the screens of a session. Pages that only show are covered by them; the page of whoever
+// leads shows a small sign, with the way to take them away again.
+
+import { t } from "../shared/i18n.js";
+import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog } from "../shared/ui.js";
+import { screenAddress, screensOf } from "./screens.js";
+
+/** As long as a message may be; longer ones could not be read from a stage. */
+const MAX_MESSAGE = 140;
+const QUICK = ["screens.wrapUp", "screens.louder", "screens.stop"];
+
+export class Overlay {
+  /**
+   * @param {import("./session.js").Page} page
+   * @param {HTMLElement} host What is covered.
+   */
+  constructor(page, host) {
+    this.page = page;
+    this.host = host;
+    this.text = h("p", { class: "overlay-text" });
+    // A new message is read out at once; under a blackout nothing is.
+    this.message = h("div", { class: "overlay-message", role: "status", hidden: true }, this.text);
+    this.black = h("div", { class: "overlay-black", role: "img", "aria-label": t("screens.isBlack"), hidden: true });
+    this.sign = h("div", { class: "overlay-sign", role: "group", "aria-label": t("screens.sign") });
+    this.sign.hidden = true;
+    host.append(this.message, this.black, this.sign);
+    this.shown = "";
+    this.sizes = new ResizeObserver(() => this.#fit());
+    this.sizes.observe(host);
+  }
+
+  /** Shows what the state says. */
+  update() {
+    const { page } = this;
+    const { message, blackout } = screensOf(page.state?.metadata ?? null);
+    const leads = page.leads;
+    const key = JSON.stringify([message, blackout, leads]);
+    if (key === this.shown) return;
+    this.shown = key;
+    this.black.hidden = leads || !blackout;
+    this.message.hidden = leads || blackout || message === null;
+    this.host.dataset.message = String(!this.message.hidden);
+    setText(this.text, leads || blackout ? "" : (message ?? ""));
+    this.sign.hidden = !leads || (!blackout && message === null);
+    const { actions } = page;
+    fill(
+      this.sign,
+      message !== null && [
+        icon("info"),
+        h("span", { class: "overlay-said" }, message),
+        button(t("screens.takeAway"), { onclick: () => actions.patch({ message: null }) }),
+      ],
+      blackout && [
+        icon("moon"),
+        h("span", {}, t("screens.areBlack")),
+        button(t("screens.light"), { onclick: () => actions.patch({ blackout: null }) }),
+      ],
+    );
+    this.#fit();
+  }
+
+  /** Makes the message as large as it fits. */
+  #fit() {
+    if (!this.message.hidden) fitText(this.text, this.message, 220, 20);
+  }
+}
+
+/**
+ * Makes a text as large as its box lets it be.
+ *
+ * @param {HTMLElement} text
+ * @param {HTMLElement} box
+ * @param {number} most In px.
+ * @param {number} least
+ */
+export function fitText(text, box, most, least) {
+  let [low, high] = [Math.floor(least), Math.ceil(most)];
+  const fits = (size) => {
+    text.style.fontSize = `${size}px`;
+    return text.scrollHeight <= box.clientHeight && text.scrollWidth <= box.clientWidth;
+  };
+  if (fits(high)) return;
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle;
+  }
+  fits(low);
+}
+
+/** Asks for the message on the screens, and shows it. */
+export function openMessage(page) {
+  const id = newId("message");
+  const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
+  const { message } = screensOf(page.state.metadata);
+  const field = h("input", {
+    class: "input",
+    id,
+    value: message ?? "",
+    maxlength: String(MAX_MESSAGE),
+    autocomplete: "off",
+    "aria-describedby": problem.id,
+  });
+  const show = async (text) => {
+    const words = text.trim();
+    field.setAttribute("aria-invalid", String(words === ""));
+    setText(problem, words === "" ? t("screens.empty") : "");
+    if (words === "") field.focus();
+    else if (await page.actions.patch({ message: { text: words } })) opened.close();
+  };
+  const form = h(
+    "form",
+    {
+      class: "message-form",
+      onsubmit: (event) => {
+        event.preventDefault();
+        show(field.value);
+      },
+    },
+    h("div", { class: "field" }, h("label", { htmlFor: id }, t("screens.text")), field, problem),
+    h("div", { class: "buttons" }, QUICK.map((each) => button(t(each), { onclick: () => show(t(each)) }))),
+    h(
+      "div",
+      { class: "actions" },
+      message !== null &&
+        button(t("screens.takeAway"), {
+          onclick: async () => {
+            if (await page.actions.patch({ message: null })) opened.close();
+          },
+        }),
+      h("button", { class: "button primary" }, t("screens.show")),
+    ),
+  );
+  const opened = openDialog({ title: t("screens.message"), body: [h("p", { class: "hint" }, t("screens.where")), form] });
+  field.focus();
+}
+
+/** Shows the address of the screen for whoever speaks. */
+export function openScreen(page) {
+  const url = screenAddress(location.href);
+  if (page.rights.mayLink) {
+    linksDialog(page.client, page.state, { view: "countdown", screen: true });
+    return;
+  }
+  shareDialog(url, { title: t("screens.speaker") });
+}
+
+/**
+ * What the menu of whoever leads has for the screens: [text, icon, what it does].
+ *
+ * @param {import("./session.js").Page} page
+ * @returns {[string, string, () => void][]}
+ */
+export function screenItems(page) {
+  if (!page.leads) return [];
+  const { blackout } = screensOf(page.state.metadata);
+  return [
+    [t("screens.speaker"), "full", () => openScreen(page)],
+    [t("screens.message"), "info", () => openMessage(page)],
+    blackout
+      ? [t("screens.light"), "sun", () => page.actions.patch({ blackout: null })]
+      : [t("screens.blackout"), "moon", () => page.actions.patch({ blackout: true })],
+  ];
+}

@@ -1,0 +1,54 @@
+// Where a device keeps its personal bests: one for each title of a run. They are the runner's own, so they
+// are not in the session, which everybody sees.
+
+import { bestFor, noBest } from "./splits.js";
+
+const STORED = "synckairos.run.";
+
+const keyOf = (title) => STORED + title.trim().toLowerCase();
+const isTime = (value) => value === null || (Number.isFinite(value) && value >= 0);
+
+/** Whether what was stored is a run; another release, or a person, may have written something else. */
+function isBest(value) {
+  const lists = [value?.names, value?.splits, value?.best];
+  return (
+    lists.every(Array.isArray) &&
+    lists.every((each) => each.length === value.names.length) &&
+    value.names.every((each) => typeof each === "string") &&
+    [...value.splits, ...value.best].every(isTime)
+  );
+}
+
+/**
+ * The personal best of a run with this title, for these names of segments.
+ *
+ * @param {string} title
+ * @param {string[]} names
+ * @returns {import("./splits.js").Best & {category: string, last: string | null}} last: the session of the
+ *   newest run that is in it
+ */
+export function readBest(title, names) {
+  let kept = null;
+  try {
+    kept = JSON.parse(localStorage.getItem(keyOf(title)));
+  } catch {
+    // The browser may forbid storage.
+  }
+  if (!isBest(kept)) return { ...noBest(names), category: "", last: null };
+  return {
+    ...bestFor(names, kept),
+    attempts: Number.isInteger(kept.attempts) ? kept.attempts : 0,
+    category: typeof kept.category === "string" ? kept.category : "",
+    last: typeof kept.last === "string" ? kept.last : null,
+  };
+}
+
+/** Keeps it. Returns whether the browser could. */
+export function writeBest(title, best) {
+  try {
+    localStorage.setItem(keyOf(title), JSON.stringify(best));
+    return true;
+  } catch {
+    return false;
+  }
+}

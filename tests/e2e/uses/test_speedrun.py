@@ -1,0 +1,89 @@
+"""A speedrunner: splits with names, a personal best, and the files that runners have."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.e2e.console import Console
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BOUNCE_MS = 300
+"""Two presses within 250 ms are one."""
+
+
+async def picture(page: Page, name: str) -> None:
+    if folder := os.environ.get("PICTURES"):
+        await page.screenshot(path=f"{folder}/{name}.png")
+
+
+async def begin(page: Page, service: str, title: str, names: list[str]) -> None:
+    """Makes a run in the form, and starts it."""
+    await page.goto(f"{service}/#new/speedrun")
+    await page.get_by_label("Title (optional)").fill(title)
+    await page.get_by_label("Segments, one a line").fill("\n".join(names))
+    await page.get_by_role("button", name="Create session").click()
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.get_by_role("row", name=re.compile(f"^{name}"))
+
+
+async def test_a_run_has_splits_and_the_next_one_compares_with_it(console: Console, tmp_path: Path) -> None:
+    page = await console.open("/#new/speedrun")
+    await expect(page.get_by_text("Who runs. Everybody else can watch.")).to_be_visible()
+    names = ["Forest", "Cave", "Tower"]
+    await begin(page, console.service, "Kairos Any%", names)
+    await expect(row(page, "Forest")).to_have_attribute("aria-current", "step")
+    await page.keyboard.press("Space")
+    await expect(row(page, "Cave")).to_have_attribute("aria-current", "step")
+    await page.get_by_role("button", name="Undo split").click()
+    await expect(row(page, "Forest")).to_have_attribute("aria-current", "step")
+    await page.get_by_role("button", name="Skip split").click()
+    await expect(row(page, "Forest")).to_contain_text("skipped")
+    await page.get_by_role("button", name="Undo split").click()
+    await expect(row(page, "Forest")).to_have_attribute("aria-current", "step")
+    for name in ("Cave", "Tower"):
+        await page.wait_for_timeout(BOUNCE_MS)
+        await page.keyboard.press("Space")
+        await expect(row(page, name)).to_have_attribute("aria-current", "step")
+    await picture(page, "run")
+    await page.wait_for_timeout(BOUNCE_MS)
+    await page.get_by_role("button", name="Finish", exact=True).click()
+    await expect(page.get_by_text("New personal best")).to_be_visible()
+    await picture(page, "run_over")
+
+    await begin(page, console.service, "Kairos Any%", names)
+    best = page.locator("dl.run-figures dd").first
+    await expect(best).not_to_have_text("\u2013")
+    await page.keyboard.press("Space")
+    await expect(row(page, "Forest").locator(".run-delta")).to_have_text(re.compile("^[\u2212+]0:0"))
+    await expect(row(page, "Forest").locator(".run-delta")).to_have_class(re.compile("gold|ahead|behind"))
+    await picture(page, "run_again")
+
+    await page.get_by_role("button", name="Splits …").click()
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Export .lss").click()
+    file = tmp_path / "run.lss"
+    await (await download.value).save_as(file)
+    run = ET.parse(file).getroot()
+    assert [each.findtext("Name") for each in run.iter("Segment")] == names
+    assert run.findtext("AttemptCount") == "1"
+    text = file.read_text(encoding="utf-8").replace("Tower", "Castle").replace("<Run ", '<Run about="x" ')
+    file.write_text(re.sub(r"<AttemptCount>1<", "<AttemptCount>41<", text), encoding="utf-8")
+    await page.locator("input[type=file]").set_input_files(file)
+    await expect(row(page, "Castle")).to_be_visible()
+    await expect(row(page, "Castle")).not_to_contain_text("\u2013")
+    await page.get_by_role("button", name="Splits …").click()
+    wrong = tmp_path / "wrong.lss"
+    wrong.write_text("<html></html>", encoding="utf-8")
+    await page.locator("input[type=file]").set_input_files(wrong)
+    await expect(page.get_by_text("wrong.lss is no file of LiveSplit.")).to_be_visible()

@@ -1,0 +1,130 @@
+// The room's page without a browser: pairings as people paste them, tags, and what a card shows.
+
+import assert from "node:assert/strict";
+import { register } from "node:module";
+import { test } from "node:test";
+
+// The console's modules name the client as browsers do.
+const client = new URL("../../synckairos/web/synckairos.js", import.meta.url).href;
+register(`data:text/javascript,${encodeURIComponent(`export const resolve = (name, context, next) =>
+  name === "/synckairos.js" ? { url: ${JSON.stringify(client)}, shortCircuit: true } : next(name, context);`)}`);
+
+const web = "../../synckairos/web/console";
+const { readPairings, MOST_BOARDS } = await import(`${web}/room/pairings.js`);
+const { foldTag, tagFrom, tagsOf, roomPath } = await import(`${web}/shared/tags.js`);
+const { boardOf, countsOf, kindsOf, matches, sorted } = await import(`${web}/room/boards.js`);
+
+const read = (text, options) => readPairings(text, options);
+const boards = (text, options) => {
+  const { pairings, problems } = read(text, options);
+  assert.deepEqual(problems, []);
+  return pairings.map(({ board, names, time }) => [board, ...names, ...(time ? [time] : [])]);
+};
+const problems = (text, options) => {
+  const found = read(text, options);
+  assert.deepEqual(found.pairings, [], "nothing is to be made of a text with a problem");
+  return found.problems.map(({ line, what }) => `${line} ${what}`);
+};
+
+test("two names of a line are separated in every way in which people write them", () => {
+  for (const between of ["\t", " - ", " – ", ",", ", ", ";", " ; ", " vs ", " vs. ", " VS "]) {
+    assert.deepEqual(boards(`Anna${between}Ben`), [[1, "Anna", "Ben"]], between);
+  }
+  // What is looked for first separates; hyphens and commas in names stay.
+  assert.deepEqual(boards("Doe, John - Roe, Jane"), [[1, "Doe, John", "Roe, Jane"]]);
+  assert.deepEqual(boards("Anna-Lena Vs-Meyer, Ben"), [[1, "Anna-Lena Vs-Meyer", "Ben"]]);
+  assert.deepEqual(boards("\ufeffAnna\tBen\r\n\r\n  Cleo\tDan  \n"), [[1, "Anna", "Ben"], [2, "Cleo", "Dan"]]);
+});
+
+test("a line may begin with the number of its board, and the others go on from there", () => {
+  assert.deepEqual(boards("7. Anna - Ben\nCleo - Dan\n12) Eva - Finn", { from: 3 }),
+    [[7, "Anna", "Ben"], [8, "Cleo", "Dan"], [12, "Eva", "Finn"]]);
+  assert.deepEqual(boards("4\tAnna\tBen\n5\tCleo\tDan"), [[4, "Anna", "Ben"], [5, "Cleo", "Dan"]]);
+  assert.deepEqual(boards("Anna - Ben", { from: 31 }), [[31, "Anna", "Ben"]]);
+});
+
+test("a table has a heading, quotes, and a time where it says so", () => {
+  const table = 'Board,White,Black,Time\n3,"Doe, John","Roe ""R"" Jane",5+3\n,Cleo,Dan,\n';
+  assert.deepEqual(boards(table), [[3, "Doe, John", 'Roe "R" Jane', "5+3"], [4, "Cleo", "Dan"]]);
+  assert.deepEqual(boards("white;black\nAnna;Ben"), [[1, "Anna", "Ben"]]);
+  assert.deepEqual(boards("White\tBlack\tRating\nAnna\tBen\t1800"), [[1, "Anna", "Ben"]]);
+});
+
+test("where a session has no players of its own, a line is its name", () => {
+  assert.deepEqual(boards("Hall A, left\nRoom 101 - upstairs", { names: 1 }), [[1, "Hall A, left"], [2, "Room 101 - upstairs"]]);
+  assert.deepEqual(boards("Board,Name,Time\n2,Hall A,90\n", { names: 1 }), [[2, "Hall A", "90"]]);
+});
+
+test("each problem names its line, and nothing is read of such a text", () => {
+  assert.deepEqual(problems("Anna - Ben\nCleo\nDan - Eva - Finn\n - Gus"), ["2 names", "3 names", "4 names"]);
+  assert.deepEqual(problems("Anna,\n;Ben"), ["1 secondMissing", "2 firstMissing"]);
+  assert.deepEqual(problems("1. Anna - Ben\n1. Cleo - Dan"), ["2 twice"]);
+  assert.deepEqual(problems("Anna - Anna"), ["1 same"]);
+  assert.deepEqual(problems(`${"x".repeat(61)} - Ben`), ["1 long"]);
+  assert.deepEqual(problems("board,white,black\nseven,Anna,Ben\n0,Cleo,Dan"), ["2 board", "3 board"]);
+  assert.deepEqual(problems('white,black\n"Anna,Ben\nCleo,Dan,Eva'), ["2 quote", "3 cells"]);
+  assert.deepEqual(problems("white,black"), ["1 empty"]);
+  const many = Array.from({ length: MOST_BOARDS + 1 }, (_, place) => `A${place} - B${place}`).join("\n");
+  assert.deepEqual(problems(many), [`${MOST_BOARDS + 1} most`]);
+  assert.deepEqual(read(" \n\n"), { pairings: [], problems: [] });
+});
+
+test("tags are what the service takes for tags", () => {
+  assert.equal(foldTag("Club-Night_1.a"), "club-night_1.a");
+  assert.equal(foldTag("\u212b"), "\u00e5");
+  for (const odd of ["", " ", "club night", "a/b", "..", "-", "x".repeat(65), 7, null, "<b>"]) assert.equal(foldTag(odd), null);
+  assert.equal(tagFrom("  Club   Night "), "club-night");
+  assert.deepEqual(tagsOf({ metadata: { tags: ["A", "a", 7, "b c"] } }), ["a"]);
+  for (const tags of [undefined, "a", { a: 1 }, Array(17).fill("a")]) assert.deepEqual(tagsOf({ metadata: { tags } }), []);
+  assert.deepEqual(tagsOf({}), []);
+  assert.equal(roomPath("ñ.1"), "/room/%C3%B1.1");
+});
+
+const T = 1_800_000_000_000;
+const ids = ["a0000000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000002"];
+const clock = { kind: "fischer", budget_ms: 60_000 };
+function state(number, status, left, { names = ["Zoë", "Ben"], out = false } = {}) {
+  const started = status !== "pending";
+  return {
+    session_id: `5e551000-0000-4000-8000-${String(number).padStart(12, "0")}`,
+    status, version: 1, epoch: "1", sync_mode: "per_participant", cycle_count: 0, server_time_ms: T,
+    active_participant_id: started ? ids[0] : null, active_group_id: null, groups: [],
+    cycle_started_at: status === "running" ? new Date(T).toISOString() : null, cycle_elapsed_ms: 0,
+    time_remaining_ms: status === "running" || status === "paused" ? left : null,
+    deadline_ms: status === "running" ? T + left : null, time_per_cycle_ms: null, total_time_ms: null,
+    total_remaining_ms: null, max_time_ms: null, warnings_ms: [], auto_advance: false, lag_compensation: false,
+    action_on_timeout: { type: "end_session" }, time_used_ms: 0, increment_ms: 0, time_control: { kind: "fischer", increment_ms: 0 },
+    starts_at_ms: null, ends_at_ms: null, resumes_at_ms: null, pause_remaining_ms: null,
+    metadata: { names: { [ids[0]]: names[0], [ids[1]]: names[1] }, board: number },
+    participants: ids.map((id, place) => ({
+      participant_id: id, participant_index: place, group_id: null, total_time_ms: left, time_used_ms: 0, cycle_count: 0,
+      time_remaining_ms: left, is_active: place === 0, has_expired: out && place === 0, clock: { ...clock },
+    })),
+  };
+}
+
+test("boards are found by number or name, filtered and sorted", () => {
+  const made = [
+    boardOf(state(3, "running", 50_000)), boardOf(state(1, "pending", 60_000, { names: ["Anna", "Cleo 12"] })),
+    boardOf(state(2, "running", 9_000)), boardOf(state(12, "paused", 1_000)), boardOf(state(5, "completed", 1_000)),
+    boardOf(state(4, "expired", 0, { out: true })),
+  ];
+  const numbers = (found) => found.map((each) => each.number);
+  assert.deepEqual(numbers(sorted(made, "board", T)), [1, 2, 3, 4, 5, 12]);
+  assert.deepEqual(numbers(sorted(made, "time", T)), [2, 3, 12, 1, 4, 5]);
+  assert.deepEqual(numbers(sorted(made, "state", T)), [4, 2, 3, 12, 1, 5]);
+  assert.deepEqual(countsOf(made, T), { running: 2, pending: 1, paused: 1, out: 1, over: 2 });
+  assert.deepEqual(kindsOf(made[5], T), ["over", "out"]);
+  assert.deepEqual(numbers(made.filter((each) => matches(each, "12"))), [1, 12]);
+  assert.deepEqual(numbers(made.filter((each) => matches(each, "zoe ben"))), [3, 2, 12, 5, 4]);
+  assert.deepEqual(numbers(made.filter((each) => matches(each, "#2"))), [2]);
+  assert.equal(made.filter((each) => matches(each, "  ")).length, 6);
+});
+
+test("a state without participants or with odd metadata has a card all the same", () => {
+  const { participants, ...listed } = state(1, "running", 5000);
+  const board = boardOf({ ...listed, metadata: { board: "<b>", names: 7, title: ["x"] } });
+  assert.equal(board.number, null);
+  assert.match(board.title, /5e551000/);
+  assert.deepEqual(kindsOf(board, T), ["running"]);
+});
