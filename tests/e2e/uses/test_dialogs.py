@@ -1,4 +1,4 @@
-"""Dialogs: what Back and the space bar do while one is open and after it, and a menu that follows the session."""
+"""Dialogs: what Back and the space bar do then and afterwards, and a menu that follows the session."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ async def test_back_closes_a_dialog_before_it_leaves_the_page(api: Api, console:
             assert await page.evaluate("history.state.dialogs") == 1
             await page.go_back()
         await no_dialog(page)
-        assert await page.evaluate("history.length") == entries + 1  # the entry ahead, which Forward would show
+        assert (
+            await page.evaluate("history.length") == entries + 1
+        )  # the entry ahead, which Forward would show
     await page.go_forward()
     await no_dialog(page)
     # What was chosen in the dialog stays in the address.

@@ -1,4 +1,4 @@
-"""The page of one player, and of somebody who watches: what it offers by its address alone, and with tokens."""
+"""A player's page, and one that only watches: what they offer by the address alone, and with tokens."""
 
 from __future__ import annotations
 
@@ -151,9 +151,7 @@ async def test_with_tokens_an_address_gives_no_more_than_they_do(
         assert await offered(leader) == OF_EVERYBODY
         # Ben's own link stays Ben's, whatever the address says.
         path, _, secret = link["url"].partition("#")
-        player = await guest.open(
-            f"{url}{path}?as={made['participants'][0]['participant_id']}#{secret}"
-        )
+        player = await guest.open(f"{url}{path}?as={made['participants'][0]['participant_id']}#{secret}")
         await expect(half(player, "Ben")).to_contain_text("you")
         await leader.goto(f"{url}/s/{session_id}")
         await their_turn(leader, "Anna")

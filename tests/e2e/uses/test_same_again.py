@@ -71,9 +71,10 @@ async def test_a_rematch_with_sides_swapped_is_led_to_by_every_open_page(api: Ap
     await player.wait_for_url(f"{api.url}/s/{next_id}?as={ben}&view=board")
     await expect(half(arbiter, "Ben")).to_contain_text("Begins")
     state = await api.get(next_id)
-    assert [
-        (each["participant_id"], each["total_time_ms"]) for each in state["participants"]
-    ] == [(ben, 240_000), (anna, 300_000)], "the order is turned, and everybody keeps the own time"
+    assert [(each["participant_id"], each["total_time_ms"]) for each in state["participants"]] == [
+        (ben, 240_000),
+        (anna, 300_000),
+    ], "the order is turned, and everybody keeps the own time"
     kept = ("sync_mode", "increment_ms", "warnings_ms", "max_pauses", "metadata", "time_control")
     assert {name: state[name] for name in kept} == {name: made[name] for name in kept}
     assert (await api.get(session_id))["metadata"]["next_session"] == next_id

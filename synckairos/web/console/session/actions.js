@@ -133,7 +133,10 @@ export class Actions {
       return true;
     } catch (error) {
       if (error.code === "UNAUTHENTICATED") askForToken();
-      else toast(explain(error, this.page), { kind: "error", seconds: 8 });
+      else {
+        const text = explain(error, this.page);
+        toast(this.page.people?.inText(text) ?? text, { kind: "error", seconds: 8 });
+      }
       return false;
     }
   }

@@ -143,7 +143,11 @@ export class Page {
     };
     this.client = createClient({ token, reconnectAttempts: Infinity });
     this.session = this.client.session(id);
-    this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
+    this.track = new Track(
+      this.session,
+      (who) => this.people?.name(who) ?? t("name.someone"),
+      (text) => this.people?.inText(text) ?? text,
+    );
     this.track.listeners.add(() => this.#onTrack());
     /** Tells screen readers what a light says. */
     this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
