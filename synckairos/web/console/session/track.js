@@ -1,6 +1,7 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
 import { list, t } from "../shared/i18n.js";
+import { nextSessionOf } from "../shared/next.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import { detailsText } from "./details.js";
@@ -41,10 +42,12 @@ export class Track {
   /**
    * @param {object} session The client's session.
    * @param {(id: string | null) => string} name
+   * @param {(text: string) => string} [inText] Puts names in place of the ids in a text.
    */
-  constructor(session, name) {
+  constructor(session, name, inText = (text) => text) {
     this.session = session;
     this.name = name;
+    this.inText = inText;
     /** Called after every change. @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Promise<void> | null} */
@@ -275,7 +278,7 @@ export class Track {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
         const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
         const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason;
+        const reason = payload.adjust_reason && this.inText(payload.adjust_reason);
         return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
       }
       case "time.warning":
@@ -292,6 +295,7 @@ export class Track {
       case "session.scheduled":
         return scheduledText(payload);
       case "metadata.changed":
+        if (nextSessionOf({ ...payload, session_id: change.session_id }) !== null) return t("again.followed");
         return detailsText(payload.metadata, this.metadata);
       default:
         return payload.event;
