@@ -80,7 +80,7 @@ async def test_a_game_that_is_over_says_how_it_ended_who_won_and_why(api: Api, c
     await moves(page, 5, 5)
     await api.adjust(session_id, ids[0], total_time_ms=200)
     await says(page, Anna="0:00.*Out of time.*Ben wins", Ben="Wins.*Anna is out of time")
-    await expect(page).to_have_title("Anna is out of time · Anna – Ben")
+    await expect(page).to_have_title("Anna is out of time · Anna \u2013 Ben")
     await moves(page, 5, 5)  # the one under way at the end is none
     await page.reload()
     await says(page, Anna="0:00.*Out of time.*Ben wins", Ben="Wins.*Anna is out of time")

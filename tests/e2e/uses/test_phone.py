@@ -70,15 +70,14 @@ async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
 ) -> None:
     made = await players(api, "Anna", "Ben")
     session_id = made["session_id"]
-    await api.do(session_id, "start")
     async with Proxy(service.port) as proxy:
         console = Console(invite, f"http://127.0.0.1:{proxy.port}")
         visitor = await console.visitor(
             viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
         )
-        visitor.forgive(*NETWORK_IS_GONE)
+        visitor.forgive(*NETWORK_IS_GONE, "status of 403")
         page = await visitor.open(f"{console.service}/s/{session_id}")
-        await their_turn(page, "Anna")
+        await expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
         places = [
             (width, height, view)
             for width, height in ((390, 844), (844, 390), (320, 568), (1280, 760))
@@ -103,18 +102,19 @@ async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
         proxy.cut_all()
         await expect(lost).to_be_visible()
         assert await all_boxes() == before
-        await page.evaluate(
-            "import('/console/shared/ui.js').then(({ toast }) => toast('Somebody says something', { seconds: 60 }))"
-        )
-        await expect(page.get_by_text("Somebody says something")).to_be_visible()
+        refusal = {"error": {"code": "FORBIDDEN", "message": "no", "context": {}}}
+        await page.route("**/start", lambda route: route.fulfill(status=403, json=refusal))
+        await page.get_by_role("button", name="Start", exact=True).click()
+        toast = page.get_by_text("Your link or token does not allow this.")
+        await expect(toast).to_be_visible()
         toasted = await all_boxes()
         for now, then in zip(toasted, before, strict=True):
             assert {name: box for name, box in now.items() if "Dismiss" not in name} == then
         # The messages do not catch the taps either: the clock below them is pressed.
         await page.set_viewport_size({"width": 390, "height": 844})
         await page.locator("input[name=view][value=clock]").evaluate("(each) => each.click()")
-        for words in ("Connection lost.", "Somebody says something"):
-            box = await page.get_by_text(words).bounding_box()
+        for message in (lost, toast):
+            box = await message.bounding_box()
             assert box is not None
             below = "([x, y]) => document.elementFromPoint(x, y).className"
             assert await page.evaluate(below, [box["x"] + 5, box["y"] + box["height"] / 2]) == "press"
