@@ -1,7 +1,6 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
 import { list, t } from "../shared/i18n.js";
-import { nextSessionOf } from "../shared/next.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
 import { detailsText } from "./details.js";
@@ -295,7 +294,6 @@ export class Track {
       case "session.scheduled":
         return scheduledText(payload);
       case "metadata.changed":
-        if (nextSessionOf({ ...payload, session_id: change.session_id }) !== null) return t("again.followed");
         return detailsText(payload.metadata, this.metadata);
       default:
         return payload.event;

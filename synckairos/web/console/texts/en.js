@@ -865,8 +865,6 @@ export default {
   "again.stay": "Stay here",
   "again.linkEnds": "It goes on in a new session. Your link is for this one only: ask the person who sent it to you for a new one.",
   "again.newLinks": "Links to the session before do not open this one.",
-  "again.changed": "Names, texts or looks were changed",
-  "again.followed": "It goes on in another session",
   "again.key": "Rematch, or the same again",
   "roles.linkHint": "This is courtesy, not protection: who shortens the address gets everything. For protection run the service with tokens.",
   "roles.watchLink": "Link to watch",
