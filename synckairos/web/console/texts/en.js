@@ -739,6 +739,7 @@ export default {
   "details.noRematch": "The rematch was taken back",
   "details.agenda": "The agenda was changed",
   "details.splits": "The splits were changed",
+  "details.run": "A split was undone, skipped or counted again",
   "details.others": "Details of the session were changed",
 
   // Faces: lights, overtime, the clocks of each view
