@@ -12,7 +12,7 @@ import {
   toast,
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
-import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
+import { MAX_ANNOUNCEMENTS, announcementsOf } from "../shared/exam.js";
 import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
