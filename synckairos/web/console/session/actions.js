@@ -14,7 +14,7 @@ import {
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againConfig, firstEvents, idOfAgain } from "./again.js";
-import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
+import { MAX_ANNOUNCEMENTS, announcementsOf } from "../shared/exam.js";
 import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";

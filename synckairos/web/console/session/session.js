@@ -626,6 +626,7 @@ export class Page {
     this.view?.close?.();
     this.view = null;
     this.state = null;
+    this.overlay.update();
     this.#stopDrawing();
     this.screen.stayOn(false);
     $("controls").hidden = true;
