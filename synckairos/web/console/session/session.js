@@ -18,7 +18,7 @@ import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
 import { cutShortBy, endOf } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
-import { givenLights, lightsOf } from "./lights.js";
+import { givenLights, lightsOf } from "../shared/lights.js";
 import { openHelp } from "./menu.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
@@ -148,7 +148,8 @@ export class Page {
   /** Ends the running turn. A view may know better what that means. */
   next() {
     if (this.view?.ownsNext) return this.view.goOn();
-    return this.view?.next ? this.view.next() : this.actions.next();
+    // In the other views `next` is the line that says who is next.
+    return typeof this.view?.next === "function" ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -224,7 +225,7 @@ export class Page {
    *
    * @param {string | null} owner null: the clock of the session or the turn.
    * @param {number | null} wholeMs The result of wholeOf.
-   * @param {{lights?: import("./lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
+   * @param {{lights?: import("../shared/lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
    *   it is not the client's; goesOn: whether a clock at its end shows how long it has been there.
    */
   face(owner, wholeMs, { lights = this.lights, clock = this.clock(owner), goesOn = true } = {}) {
@@ -267,7 +268,7 @@ export class Page {
    * Colours the whole page by the level of urgency, or by a light.
    *
    * @param {string} level
-   * @param {import("./lights.js").Light | null} [light]
+   * @param {import("../shared/lights.js").Light | null} [light]
    */
   showLevel(level, light = null) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;

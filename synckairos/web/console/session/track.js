@@ -3,6 +3,7 @@
 import { list, t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
+import { detailsText } from "./details.js";
 
 /** Events after which the cycle is a fresh one, whatever ran before. */
 const FRESH = new Set(["turn.taken_back", "turn.set", "session.reopened", "session.reset"]);
@@ -68,6 +69,8 @@ export class Track {
     this.ranMs = null;
     /** How long the running cycle had run when its clock came to its end. Null where it is not known. */
     this.ranAtEnd = null;
+    /** The metadata at this version. Null where it is not known: only an event that changes it has it. */
+    this.metadata = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
     /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
@@ -114,7 +117,9 @@ export class Track {
       }
       const events = Array.isArray(page) ? page : page.events;
       for (const event of events) this.#add(event);
-      if (events.length === 0 || this.version >= (this.session.confirmed?.version ?? 0)) return;
+      const { version = 0, metadata = null } = this.session.confirmed ?? {};
+      if (version === this.version) this.metadata = metadata;
+      if (events.length === 0 || this.version >= version) return;
     }
   }
 
@@ -181,6 +186,7 @@ export class Track {
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
+    this.metadata = payload.metadata ?? this.metadata;
     this.last = change;
   }
 
@@ -208,6 +214,8 @@ export class Track {
         return payload.expired_participant_id ?? payload.expired_group_id ?? null;
       case "participant.removed":
         return payload.removed_participant_id;
+      case "metadata.changed":
+        return null;
       case "time.adjusted":
       case "participant.added":
         return payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id ?? null;
@@ -283,6 +291,8 @@ export class Track {
         return t("event.reset");
       case "session.scheduled":
         return scheduledText(payload);
+      case "metadata.changed":
+        return detailsText(payload.metadata, this.metadata);
       default:
         return payload.event;
     }
