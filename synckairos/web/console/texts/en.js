@@ -1199,6 +1199,7 @@ export default {
   "delivery.offline": "Offline.",
   "delivery.away": "The service does not answer.",
   "delivery.last": "This is how it was {ago}. The clocks stand here until the connection is back.",
+  "delivery.notHere": "This part of the page has not been loaded yet, and there is no network.",
   "delivery.missing.title": "Nothing is here – SyncKairos",
   "delivery.missing.heading": "There is nothing at this address",
   "delivery.missing.text": "It may be incomplete, or what was here is gone.",
