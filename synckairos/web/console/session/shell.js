@@ -13,7 +13,7 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, openAgain } from "./again.js";
+import { againLabel, followLabel, openAgain } from "./again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openHistory } from "./history.js";
 import { openMenu, share, viewChoices } from "./menu.js";
@@ -189,6 +189,7 @@ export class Shell {
     this.follow.hidden = !over || nextSessionOf(state) === null;
     this.again.hidden = !page.actions.mayPlayAgain;
     setText(this.again.querySelector("span"), againLabel(state));
+    setText(this.follow.querySelector("span"), followLabel(state));
     this.newSession.hidden = !over || !may("create");
     const isSecond = !this.follow.hidden || !this.again.hidden;
     this.newSession.classList.toggle("main", !isSecond);
