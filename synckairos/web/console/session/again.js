@@ -45,7 +45,7 @@ export function openAgain(page) {
   const game = isGame(state);
   const hintOf = (events) => {
     const [first] = againConfig(state, events, { swapped: true }).participants;
-    return t(game ? "again.swappedHint" : "again.reversedHint", { name: people.name(first.group_id ?? first.participant_id) });
+    return t(game ? "again.swappedHint" : "again.reversedHint", { name: people.name(people.byGroup ? first.group_id : first.participant_id) });
   };
   const opened = openDialog({
     title: againLabel(state),

@@ -117,6 +117,7 @@ export class Shell {
     const hand = (label, sign, onclick) => button(label, { icon: sign, class: "large hand", onclick });
     this.again = main(t("again.rematch"), "swap", () => openAgain(page));
     this.follow = main(t("again.follow"), "next", () => actions.follow());
+    this.follow.classList.add("follow");
     this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
     this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
     this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
@@ -137,8 +138,8 @@ export class Shell {
       this.resume,
       this.own,
       this.next,
-      this.pause,
       this.use,
+      this.pause,
       this.again,
       this.follow,
       this.newSession,
@@ -184,7 +185,9 @@ export class Shell {
     setText(this.next.querySelector("span"), page.view?.nextLabel ?? switchLabel ?? (isLap ? t("control.lap") : t("control.next")));
     this.use.hidden = useLabel === null;
     setText(this.use.querySelector("span"), useLabel ?? "");
-    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
+    const isFree = running && this.next.hidden && page.view?.ownsNext !== true;
+    for (const name of ["main", "primary"]) this.use.classList.toggle(name, isFree && useLabel !== null);
+    this.pause.classList.toggle("main", isFree && useLabel === null);
     const over = isOver(state);
     this.follow.hidden = !over || nextSessionOf(state) === null;
     this.again.hidden = !page.actions.mayPlayAgain;
