@@ -560,6 +560,11 @@ export interface Runtime {
   random(): number;
   document: Document | undefined;
   window: Window | undefined;
+  /**
+   * A round trip to the server's clock that was measured before: sent at `t1` and back at `t4` by `now()`, received
+   * at `t2` and answered at `t3` by the server's clock. Null where there is none.
+   */
+  measured?(): { t1: number; t2: number; t3: number; t4: number } | null;
 }
 
 /** A client of one SyncKairos service. */

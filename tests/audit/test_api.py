@@ -329,6 +329,18 @@ async def test_a_session_that_lost_its_tag_is_not_found_by_it(running: Audited) 
     assert await ids_of(running, "never") == []
 
 
+async def test_a_session_is_found_by_the_tags_that_it_got_later(running: Audited) -> None:
+    session_id = await tagged(running, ["old"])
+    await running.archived()
+    await running.sessions.patch_metadata(session_id, b'{"tags":["new"]}')
+    await running.archived()
+    assert (await ids_of(running, "new"), await ids_of(running, "old")) == ([session_id], [])
+    await running.sessions.cancel(session_id)
+    await running.sessions.patch_metadata(session_id, b'{"tags":null}')
+    await running.archived()
+    assert await ids_of(running, "new") == []
+
+
 def made_up(place: str) -> str:
     """A cursor with a place of one's own."""
     return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")

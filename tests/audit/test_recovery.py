@@ -82,7 +82,9 @@ async def test_a_lost_session_goes_on_as_it_was(running: Audited) -> None:
 async def test_a_restored_session_has_the_newest_metadata(running: Audited) -> None:
     before = await played(running, metadata={"title": "Final", "names": {"a": "Anna"}})
     session_id = before["session_id"]
-    await running.sessions.patch_metadata(session_id, b'{"names":{"a":null,"b":"Ben"},"tags":[],"odd":[null,1.0]}')
+    await running.sessions.patch_metadata(
+        session_id, b'{"names":{"a":null,"b":"Ben"},"tags":[],"odd":[null,1.0]}'
+    )
     await running.archived()
     running.lose_all()
     text = (await running.api.get(at(session_id))).text

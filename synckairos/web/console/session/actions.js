@@ -15,8 +15,10 @@ import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againConfig, firstEvents, idOfAgain } from "./repeat.js";
 import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
+import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
+import { vibrate } from "./touch.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
@@ -234,6 +236,7 @@ export class Actions {
     const { session, sound, state } = this.page;
     if (!this.may("switch")) return false;
     sound.play("press");
+    vibrate("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 
@@ -658,7 +661,7 @@ export class Actions {
         h("dt", {}, t("person.used")),
         h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
       ],
-      [h("dt", {}, t("person.turns")), h("dd", {}, String(entry.cycle_count))],
+      [h("dt", {}, t("person.turns")), h("dd", {}, String(movesOf(page, id) ?? entry.cycle_count))],
     ]);
     const close = (work) => () => {
       opened.close();

@@ -10,16 +10,18 @@ import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js"
 import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
-import { formatClock, formatDuration } from "../shared/time.js";
+import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
 import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
+import { EarlySocket, measured } from "./early.js";
 import { openHistory } from "./history.js";
+import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
 import { cutShortBy, endOf } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
-import { givenLights, lightsOf } from "./lights.js";
+import { givenLights, lightsOf } from "../shared/lights.js";
 import { openHelp, share } from "./menu.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
@@ -67,6 +69,8 @@ const PATIENCE_MS = 600;
 const LEAD_MS = 4000;
 /** After so long without an answer the page says that the service does not answer. */
 const AWAY_MS = 4000;
+/** How often a page without a connection says how old it is. */
+const AGE_EVERY_MS = 15_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -142,8 +146,15 @@ export class Page {
       this.sentToken = storedToken();
       return this.sentToken;
     };
-    this.client = createClient({ token, reconnectAttempts: Infinity });
-    this.session = this.client.session(id);
+    const client = createClient({
+      token,
+      reconnectAttempts: Infinity,
+      WebSocket: EarlySocket,
+      runtime: { measured },
+    });
+    this.last = new Last(id);
+    this.client = this.last.client(client);
+    this.session = this.last.session(client.session(id), client);
     this.track = new Track(
       this.session,
       (who) => this.people?.name(who) ?? t("name.someone"),
@@ -158,7 +169,8 @@ export class Page {
   /** Ends the running turn. A view may know better what that means. */
   next() {
     if (this.view?.ownsNext) return this.view.goOn();
-    return this.view?.next ? this.view.next() : this.actions.next();
+    // In the other views `next` is the line that says who is next.
+    return typeof this.view?.next === "function" ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -234,7 +246,7 @@ export class Page {
    *
    * @param {string | null} owner null: the clock of the session or the turn.
    * @param {number | null} wholeMs The result of wholeOf.
-   * @param {{lights?: import("./lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
+   * @param {{lights?: import("../shared/lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
    *   it is not the client's; goesOn: whether a clock at its end shows how long it has been there.
    */
   face(owner, wholeMs, { lights = this.lights, clock = this.clock(owner), goesOn = true } = {}) {
@@ -277,7 +289,7 @@ export class Page {
    * Colours the whole page by the level of urgency, or by a light.
    *
    * @param {string} level
-   * @param {import("./lights.js").Light | null} [light]
+   * @param {import("../shared/lights.js").Light | null} [light]
    */
   showLevel(level, light = null) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;
@@ -314,8 +326,10 @@ export class Page {
   #listen() {
     const { client, session } = this;
     session.onChange((state, change) => {
+      this.last.end();
       try {
         this.#onState(state, change);
+        this.last.keep();
       } catch (error) {
         this.#end(states.unreadable());
         throw error;
@@ -334,6 +348,8 @@ export class Page {
     wait(PATIENCE_MS, states.connecting());
     setTimeout(() => this.#askEarly(), PATIENCE_MS);
     wait(AWAY_MS, states.away());
+    setTimeout(() => this.#showLast(), navigator.onLine ? AWAY_MS : PATIENCE_MS);
+    setInterval(() => this.last.shown && this.#onConnection(), AGE_EVERY_MS);
 
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.#stopDrawing();
@@ -451,6 +467,15 @@ export class Page {
     for (const listener of this.listeners) listener();
   }
 
+  /** Shows what this device has seen last, where nothing comes from the service. */
+  #showLast() {
+    if (this.state || this.ended) return;
+    const state = this.last.show();
+    if (state === null) return;
+    this.#onState(state, null);
+    this.#onConnection();
+  }
+
   #onExpire({ payload }) {
     const { people, state } = this;
     const whose = payload.expired_group_id ?? payload.expired_participant_id;
@@ -554,12 +579,17 @@ export class Page {
   #onConnection() {
     const { client, session } = this;
     this.app.dataset.connection = session.connection;
+    this.app.toggleAttribute("data-last", this.last.shown !== null);
     if (this.ended) return;
     if (session.connection === "live" && this.view && this.#findRights()) this.#showRights();
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
+    } else if (this.last.shown) {
+      const title = t(navigator.onLine ? "delivery.away" : "delivery.offline");
+      const text = t("delivery.last", { ago: ago(this.last.shown.at, Date.now()) });
+      this.#showBanner("warn", h("strong", {}, title), " ", text);
     } else if (session.connection === "reconnecting") {
       this.#showBanner("warn", h("strong", {}, t("session.lost")), " ", t("session.lostText"));
     } else if (session.staleMs !== null) {
@@ -577,6 +607,7 @@ export class Page {
   /** The session ended for this page: shows why, and what the user can do. */
   #onClosed(error) {
     const gone = error.code === "SESSION_NOT_FOUND";
+    if (gone || error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") this.last.forget();
     const isDeleted = gone && error.context.reason === "deleted";
     if (gone && !isDeleted && this.state) {
       this.#showBanner("", t("session.notKept"));
@@ -592,6 +623,7 @@ export class Page {
 
   #end(message) {
     this.ended = true;
+    this.last.end();
     this.view?.close?.();
     this.view = null;
     this.state = null;

@@ -1,9 +1,9 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
 import { list, t } from "../shared/i18n.js";
-import { nextSessionOf } from "../shared/next.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
+import { detailsText } from "./details.js";
 
 /** Events after which the cycle is a fresh one, whatever ran before. */
 const FRESH = new Set(["turn.taken_back", "turn.set", "session.reopened", "session.reset"]);
@@ -71,6 +71,8 @@ export class Track {
     this.ranMs = null;
     /** How long the running cycle had run when its clock came to its end. Null where it is not known. */
     this.ranAtEnd = null;
+    /** The metadata at this version. Null where it is not known: only an event that changes it has it. */
+    this.metadata = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
     /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
@@ -117,7 +119,9 @@ export class Track {
       }
       const events = Array.isArray(page) ? page : page.events;
       for (const event of events) this.#add(event);
-      if (events.length === 0 || this.version >= (this.session.confirmed?.version ?? 0)) return;
+      const { version = 0, metadata = null } = this.session.confirmed ?? {};
+      if (version === this.version) this.metadata = metadata;
+      if (events.length === 0 || this.version >= version) return;
     }
   }
 
@@ -184,6 +188,7 @@ export class Track {
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
+    this.metadata = payload.metadata ?? this.metadata;
     this.last = change;
   }
 
@@ -211,6 +216,8 @@ export class Track {
         return payload.expired_participant_id ?? payload.expired_group_id ?? null;
       case "participant.removed":
         return payload.removed_participant_id;
+      case "metadata.changed":
+        return null;
       case "time.adjusted":
       case "participant.added":
         return payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id ?? null;
@@ -287,7 +294,7 @@ export class Track {
       case "session.scheduled":
         return scheduledText(payload);
       case "metadata.changed":
-        return t(nextSessionOf({ ...payload, session_id: change.session_id }) === null ? "again.changed" : "again.followed");
+        return detailsText(payload.metadata, this.metadata);
       default:
         return payload.event;
     }

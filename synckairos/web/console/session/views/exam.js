@@ -2,7 +2,7 @@
 // of it; below them what was announced. It is read from the last row of a hall, so everything is as large as it fits.
 
 import { displayText } from "../../shared/names.js";
-import { language, moment, number, t } from "../../shared/i18n.js";
+import { moment, number, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
 import { announcementsOf, rowAt, rowsOf } from "../exam.js";
@@ -147,6 +147,7 @@ export class ExamView {
       this.rows = rows.map((row) => new RowView(row));
       fill(this.body, this.rows.map(({ element }) => element));
       this.element.style.setProperty("--rows", String(rows.length));
+      this.element.dataset.rows = String(rows.length);
       this.element.style.setProperty("--label", String(Math.max(...rows.map((row) => labelOf(row).length))));
     }
     this.element.dataset.status = state.status;
@@ -243,17 +244,13 @@ export class ExamView {
     const second = Math.floor(now / 1000);
     if (second === this.second) return;
     this.second = second;
-    const format = (this.format ??= new Intl.DateTimeFormat(language, {
-      hour: "numeric",
-      minute: "2-digit",
-      second: "2-digit",
-    }));
-    const parts = format.formatToParts(now);
-    const text = (wanted) => parts.filter(({ type }) => type === wanted).map(({ value }) => value).join("");
-    setText(this.hours, `${text("hour")}:${text("minute")}`);
-    setText(this.seconds, `:${text("second")}`);
-    setText(this.half, text("dayPeriod"));
-    this.#size("--now", widthOf(`${text("hour")}:${text("minute")}`) + 1.3 + (text("dayPeriod") ? 1 : 0));
+    const text = moment(now, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+    const [whole, hours, seconds] = /(\d{1,2}\D\d\d)(\D\d\d)/.exec(text) ?? [text, text, ""];
+    const half = text.replace(whole, "").trim();
+    setText(this.hours, hours);
+    setText(this.seconds, seconds);
+    setText(this.half, half);
+    this.#size("--now", widthOf(hours) + 1.3 + 0.3 * half.length);
     this.time.dateTime = new Date(now).toISOString();
   }
 
