@@ -863,7 +863,7 @@ export default {
   "again.keepSession": "Keep the session",
   "again.follow": "To the rematch",
   "again.followAgain": "To the new session",
-  "again.leading": "It goes on in a new session. This page goes there in a moment.",
+  "again.leading": "It goes on in a new session …",
   "again.stay": "Stay here",
   "again.linkEnds": "It goes on in a new session. Your link is for this one only: ask the person who sent it to you for a new one.",
   "again.newLinks": "Links to the session before do not open this one.",
