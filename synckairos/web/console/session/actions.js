@@ -595,7 +595,7 @@ export class Actions {
       ],
       actions: [
         button(t("takeback.keep"), { onclick: () => opened.close() }),
-        button(t("word.takeBack"), { class: "primary", icon: "undo", onclick: take }),
+        button(t("takeback.yes"), { class: "primary", icon: "undo", onclick: take }),
       ],
     });
   }
