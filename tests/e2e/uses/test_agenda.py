@@ -1,4 +1,4 @@
-"""An agenda: made from pasted lines, gone through, late by so much; and what its leader shows on the screens."""
+"""An agenda: made from pasted lines, gone through, late by so much; what its leader shows on the screens."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ async def test_an_agenda_is_pasted_scheduled_and_begins(api: Api, console: Conso
     await page.get_by_role("button", name="Create agenda").click()
     await expect(page.get_by_text("Enter at least one line")).to_be_visible()
     await lines.fill("Welcome 5\nAnna 10:00\nBreak\nClosing 5")
-    await expect(page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first).to_be_visible()
+    await expect(
+        page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first
+    ).to_be_visible()
     await page.get_by_role("button", name="Create agenda").click()
     await expect(lines).to_be_focused()
     await expect(lines).to_have_attribute("aria-invalid", "true")
@@ -97,7 +99,7 @@ async def test_an_agenda_is_gone_through_and_says_what_runs_late(api: Api, conso
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(view).to_contain_text("4 min late")
     await expect(item(page, "Welcome").locator("[aria-current=true]")).to_be_visible()
-    await expect(item(page, "Welcome")).to_contain_text("+4′")
+    await expect(item(page, "Welcome")).to_contain_text("+4\u2032")
     await expect(page.get_by_role("button", name="Previous")).to_be_disabled()
 
     # Next: an item that ended early makes up for it.
@@ -150,7 +152,7 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     visitor = await console.visitor(viewport={"width": 1280, "height": 760})
     page = await visitor.open(f"{console.service}/s/{session_id}")
     await page.get_by_role("button", name="Menu").click()
-    await page.get_by_role("button", name="Speaker’s screen").click()
+    await page.get_by_role("button", name="Speaker\u2019s screen").click()
     address = await page.get_by_label("Link", exact=True).input_value()
     await page.get_by_role("button", name="Close").click()
     assert address.endswith(f"/s/{session_id}?view=countdown&screen")
@@ -197,4 +199,6 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     await expect(sign).to_be_hidden()
     state = await api.get(session_id)
     assert not {"message", "blackout"} & state["metadata"].keys()
-    assert state["active_participant_id"] == made["participants"][0]["participant_id"], "a screen changes nothing"
+    assert state["active_participant_id"] == made["participants"][0]["participant_id"], (
+        "a screen changes nothing"
+    )
