@@ -224,6 +224,15 @@ export interface Preset {
   title: string;
   description: string;
   config: Partial<Config>;
+  /** A call that is sent during the session, with the text of a button for it; null where there is none. */
+  use: {
+    when: string;
+    button: string;
+    method: "PATCH" | "POST";
+    /** With `{session_id}` for the session's id. */
+    path: string;
+    body: Record<string, unknown>;
+  } | null;
   [more: string]: unknown;
 }
 

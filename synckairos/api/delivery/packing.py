@@ -37,7 +37,8 @@ _PLACE = re.compile(r"\$load\((\d+)\)")
 _OTHER_DYNAMIC = re.compile(r"\bimport\s*[(.]")
 
 _HEAD_TAGS = re.compile(r"^[ \t]*<(?:link|script)\b[^>]*>(?:</script>)?[ \t]*\n", re.MULTILINE)
-_PICTURE = re.compile(r'(?<=")/console/[\w/-]+\.svg(?=")')
+_NAMED = re.compile(r'(?<=")/console/(?!built/)[\w/-]+\.(?:css|svg)(?=")')
+"""A picture or a stylesheet, named by its address."""
 _ATTRIBUTE = re.compile(r'\b(rel|type|src|href)="([^"]*)"')
 
 
@@ -157,12 +158,13 @@ class Packer:
         start = head.index(tags[0])
         rest = _HEAD_TAGS.sub("", head[start:])
         text = head[:start] + "\n".join(tags_now) + "\n" + rest + separator + body
-        text = _PICTURE.sub(lambda match: self._picture(match.group()), re.sub(r"\n\s*", "\n", text))
+        text = _NAMED.sub(lambda match: self._named(match.group()), re.sub(r"\n\s*", "\n", text))
         return Page(text, inline, (script, style))
 
-    def _picture(self, path: str) -> str:
+    def _named(self, path: str) -> str:
+        """The address of a picture or a stylesheet."""
         stem, _, ending = posixpath.basename(path).partition(".")
-        return self._name(stem, ending, self._source(path))
+        return self._name(stem, ending, self._style([path]) if ending == "css" else self._source(path))
 
     def _reachable(self, paths: Iterable[str]) -> Iterable[str]:
         """The modules with all that they import or load later, but for files that a variable chooses."""
@@ -207,8 +209,8 @@ class Packer:
         code = minified(text)
         if "import" in code:
             code = self._without_dynamic(path, code, found)
-        if ".svg" in code:
-            code = _PICTURE.sub(lambda match: self._picture(match.group()), code)
+        if '"/console/' in code:
+            code = _NAMED.sub(lambda match: self._named(match.group()), code)
         return Module(
             path,
             code,

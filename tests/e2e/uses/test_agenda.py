@@ -55,7 +55,9 @@ async def test_an_agenda_is_pasted_scheduled_and_begins(api: Api, console: Conso
     await page.get_by_role("button", name="Create agenda").click()
     await expect(page.get_by_text("Enter at least one line")).to_be_visible()
     await lines.fill("Welcome 5\nAnna 10:00\nBreak\nClosing 5")
-    await expect(page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first).to_be_visible()
+    await expect(
+        page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first
+    ).to_be_visible()
     await page.get_by_role("button", name="Create agenda").click()
     await expect(lines).to_be_focused()
     await expect(lines).to_have_attribute("aria-invalid", "true")
@@ -194,4 +196,6 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     await expect(sign).to_be_hidden()
     state = await api.get(session_id)
     assert not {"message", "blackout"} & state["metadata"].keys()
-    assert state["active_participant_id"] == made["participants"][0]["participant_id"], "a screen changes nothing"
+    assert state["active_participant_id"] == made["participants"][0]["participant_id"], (
+        "a screen changes nothing"
+    )

@@ -60,7 +60,9 @@ async def measured(page: Page, tiles: int) -> dict[str, Any]:
     await page.wait_for_function(
         "() => document.querySelector('.board-pages').style.getPropertyValue('--digits') !== ''"
     )
-    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     found: dict[str, Any] = await page.evaluate(MEASURE)
     return found
 
@@ -78,11 +80,15 @@ async def test_from_two_to_forty_teams_fill_every_screen_and_none_is_cut(api: Ap
             assert all(each["inside"] for each in boxes), f"{place}: digits within their tiles"
             assert seen["page"] == [0, 0], f"{place}: nothing beside the screen"
             assert stage["bottom"] <= seen["controls"] + 1, place
-            assert all(each["left"] >= stage["left"] and each["right"] <= stage["right"] for each in boxes), place
+            assert all(each["left"] >= stage["left"] and each["right"] <= stage["right"] for each in boxes), (
+                place
+            )
             if await page.locator(".board-pages").get_attribute("data-scrolls") == "true":
                 assert screen == "phone" and teams == 40, f"{place}: only many on an upright phone scroll"
                 continue
-            assert all(each["bottom"] <= stage["bottom"] and each["top"] >= stage["top"] for each in boxes), place
+            assert all(each["bottom"] <= stage["bottom"] and each["top"] >= stage["top"] for each in boxes), (
+                place
+            )
             bottom = max(each["bottom"] for each in boxes)
             assert bottom >= stage["bottom"] - 8, f"{place}: down to the edge"
             area = sum((each["right"] - each["left"]) * (each["bottom"] - each["top"]) for each in boxes)

@@ -198,7 +198,8 @@ async def test_nothing_that_the_service_says_of_sessions_is_kept(api: Api, conso
     other = [
         each
         for each in held
-        if not each.startswith("/console/built/") and each not in ("/", "/s/00000000-0000-4000-8000-000000000000")
+        if not each.startswith("/console/built/")
+        and each not in ("/", "/s/00000000-0000-4000-8000-000000000000")
     ]
     assert other == [] and held
 
@@ -255,7 +256,9 @@ async def test_the_slow_line_is_measured(console: Console, service: Service, api
         line.bytes_per_s, line.round_trip_s = 1e9, 0.0
         session_id = (await api.game())["session_id"]
         visitor = await console.invite(f"127.0.0.1:{line.port}")
-        seen = await slow_line.visit(visitor.context, f"http://127.0.0.1:{line.port}/s/{session_id}", slow=False)
+        seen = await slow_line.visit(
+            visitor.context, f"http://127.0.0.1:{line.port}/s/{session_id}", slow=False
+        )
         assert seen.files >= 4
         assert seen.seconds > 0
         assert line.received > seen.bytes_ / 2

@@ -190,6 +190,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
     Object.assign(metadata, more.faces);
+    if (preset) metadata.preset = preset.name; // for the button of its use, also where its times were changed
     splits?.addToMetadata(metadata);
     if (room.text) {
       const tag = tagFrom(room.text);

@@ -41,10 +41,12 @@ export class Track {
   /**
    * @param {object} session The client's session.
    * @param {(id: string | null) => string} name
+   * @param {(text: string) => string} [inText] Puts names in place of the ids in a text.
    */
-  constructor(session, name) {
+  constructor(session, name, inText = (text) => text) {
     this.session = session;
     this.name = name;
+    this.inText = inText;
     /** Called after every change. @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Promise<void> | null} */
@@ -275,7 +277,7 @@ export class Track {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
         const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
         const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason;
+        const reason = payload.adjust_reason && this.inText(payload.adjust_reason);
         return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
       }
       case "time.warning":

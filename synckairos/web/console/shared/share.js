@@ -100,8 +100,8 @@ async function showElsewhere(link) {
  * Shows a link and its QR code.
  *
  * @param {string} [url] An address of this service; default: the page's own.
- * @param {{title?: string}} [options]
+ * @param {{title?: string, hint?: string}} [options] hint: what is to be known of the link
  */
-export function shareDialog(url = location.href, { title = t("share.page") } = {}) {
-  openDialog({ title, body: linkParts(new URL(url, location.href).href) });
+export function shareDialog(url = location.href, { title = t("share.page"), hint = "" } = {}) {
+  openDialog({ title, body: [linkParts(new URL(url, location.href).href), hint && h("p", { class: "hint" }, hint)] });
 }
