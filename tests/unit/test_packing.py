@@ -1,4 +1,4 @@
-"""The console's files, packed: each form of import and export does what it does in a browser, or is refused."""
+"""The console's files, packed: each form of import and export does what it does in a browser."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import rcssmin
+
 from synckairos.api.delivery.minifying import minified
 
 BUILT = "/console/built/"
@@ -102,8 +103,8 @@ class Packer:
     """Packs the pages of a site.
 
     sources: the text of each file by its address, as in `/console/session/session.js`
-    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and with all
-        the code of a page; gives what this page needs of it
+    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and
+        with all the code of a page; gives what this page needs of it
     built: the packed files by their addresses
     """
 
@@ -268,7 +269,7 @@ class Packer:
             found.exports[match["name"]] = match["name"]
             return f"{match['kind']} {match['name']}"
 
-        def default(match: re.Match[str]) -> str:
+        def default(_: re.Match[str]) -> str:
             found.exports["default"] = "$default"
             return "const $default = "
 
@@ -374,7 +375,7 @@ class Packer:
         """The address of a file that a variable chooses. It exports one value, and imports nothing."""
         before, _, value = self._trimmed(self._source(path), self._code).partition("export default ")
         code = minified(value)
-        if not code or minified(before) or "import" in code and _OTHER_DYNAMIC.search(code):
+        if not code or minified(before) or _OTHER_DYNAMIC.search(code):
             raise UnpackableError(f"{path}: one of several files is a value, and nothing else")
         return self._file(path, f"{_place(path)}??={{default:{code.rstrip(';')}}};")
 
@@ -433,7 +434,7 @@ class Packer:
 
 
 def _key(path: str) -> str:
-    """By what a module is known to others. It stays in the next release, for pages that have files of both."""
+    """By what a module is known to others; in the next release too, for pages that have files of both."""
     return path.removeprefix("/console/").removesuffix(".js")
 
 

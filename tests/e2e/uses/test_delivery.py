@@ -48,7 +48,7 @@ async def texts_of(page: Page) -> str:
     """The path of the texts that the page has loaded."""
     loaded = await page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
     (found,) = {each for each in loaded if re.search(r"/console/built/[a-z]{2}-\w+\.js$", each)}
-    return "/" + found.split("/", 3)[3]
+    return f"/{str(found).split('/', 3)[3]}"
 
 
 async def leave_the_network(visitor: Visitor) -> None:
