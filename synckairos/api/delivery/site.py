@@ -78,7 +78,7 @@ KEPT: tuple[KeptPage, ...] = (
 
 
 def policy(inline: str = "") -> str:
-    """What a page of the console may load and ask: only its own files and service, so no token gets elsewhere.
+    """What a page of the console may load and ask: only its own files and service. So no token gets away.
 
     `'self'` is good for sockets of the same host and port. No other page may frame it, but those of
     FRAME_ANCESTORS.
