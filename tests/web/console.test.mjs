@@ -182,6 +182,9 @@ test("a change of the metadata says what changed, by what was there before it", 
     said(title, { names: { a: "Anne" }, message: "no message", agenda: null }),
     said(title, { names: { a: "Anne" }, message: "no message", agenda: {} }),
     said(title, { names: { a: "Anne" }, message: "no message", agenda: {}, toString: 1 }),
+    said(title, { run: { undone: [1] } }),
+    said(title, { run: { undone: [2] } }),
+    said(title, { splits: ["One"] }),
   );
   assert.deepEqual(track.lines.map(({ text }) => text), [
     "A message was shown: “Time is up”", "The message was taken away", "The title was removed",
@@ -189,6 +192,7 @@ test("a change of the metadata says what changed, by what was there before it", 
     "It was announced: “Five minutes”", "Announcements were changed", "A rematch was made",
     "The screens show the clock again", "Details of the session were changed", "Names were changed",
     "Details of the session were changed", "The agenda was changed", "Details of the session were changed",
+    "Details of the session were changed", "A split was undone, skipped or counted again", "The splits were changed",
   ]);
   assert.deepEqual(new Set(track.lines.map(({ participantId }) => participantId)), new Set([null]));
   // Where it was read to its end, what was there before is known.

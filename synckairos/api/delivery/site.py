@@ -20,6 +20,7 @@ from synckairos.api.delivery.minifying import minified
 
 from synckairos.api.delivery import encoding
 from synckairos.api.delivery.packing import BUILT, Packer
+from synckairos.api.delivery.texts import only_named
 
 TYPES = {
     "css": "text/css; charset=utf-8",
@@ -143,23 +144,22 @@ class Site:
         framing: what the answers say of frames; browsers keep that with the pages
         """
         pages = [[f"^{each.paths}$", each.query, each.at, self.pages[each.file].tag] for each in KEPT]
-        files = [
-            address for address in self.console if address.startswith(BUILT) and not self._is_text(address)
-        ]
-        known = {"pages": pages, "files": files, "texts": self._texts()}
+        texts = self._texts()
+        of_one = {path for paths in texts.values() for path in paths}
+        files = [path for path in self.console if path.startswith(BUILT) and path not in of_one]
+        known = {"pages": pages, "files": files, "texts": list(texts.values())}
         text = json.dumps([known, framing], sort_keys=True)
         release = hashlib.sha256((text + self.worker).encode()).hexdigest()[:16]
         prelude = f"const RELEASE={json.dumps(release)},KNOWN={json.dumps(known, separators=(',', ':'))};\n"
         return File((prelude + self.worker).encode(), TYPES["js"], dict(_FRESH))
 
-    def _is_text(self, address: str) -> bool:
-        return address in self._texts()
-
-    def _texts(self) -> list[str]:
-        """The packed texts of all languages, of which a browser needs one."""
-        names = {path.rpartition("/")[2].removesuffix(".js") for path in self.console if "/texts/" in path}
-        found = re.compile(f"{re.escape(BUILT)}(?:{'|'.join(map(re.escape, names))})-[0-9a-f]+[.]js")
-        return [address for address in self.console if found.fullmatch(address)]
+    def _texts(self) -> dict[str, list[str]]:
+        """The packed texts by their language. A browser needs those of one."""
+        names = [path.rpartition("/")[2].removesuffix(".js") for path in self.console if "/texts/" in path]
+        return {
+            name: [path for path in self.console if re.fullmatch(rf"{BUILT}{name}-[0-9a-f]+[.]js", path)]
+            for name in names
+        }
 
 
 _FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
@@ -191,7 +191,7 @@ def packed(files: Mapping[str, bytes]) -> tuple[Packer, dict[str, File]]:
         for address, body in files.items()
         if address.endswith((".js", ".css", ".html", ".svg"))
     }
-    packer, pages = Packer(texts), dict[str, File]()
+    packer, pages = Packer(texts, only_named), dict[str, File]()
     for address in sorted(texts):
         if address.endswith(".html"):
             page = packer.page(address, first=FIRST, also=EVERYWHERE)

@@ -185,10 +185,13 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     black = await speaker.locator(".overlay-black").bounding_box()
     assert black == {"x": 0, "y": 0, "width": 1280, "height": 760}
     await expect(message).to_be_hidden()
+    bare = await visitor.open(f"{console.service}/s/{session_id}?bare")
+    await expect(bare.get_by_role("img", name="The screen is black")).to_be_visible()
     await page.reload()
     await expect(sign).to_contain_text("The screens are black")
     await sign.get_by_role("button", name="Light the screens again").click()
     await expect(message).to_be_visible()
+    await expect(bare.get_by_role("status").filter(has_text="Two more minutes")).to_be_visible()
     await sign.get_by_role("button", name="Take it away").click()
     await expect(message).to_be_hidden()
     await expect(sign).to_be_hidden()

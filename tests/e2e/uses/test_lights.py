@@ -84,7 +84,7 @@ async def test_a_speech_is_green_yellow_and_red_and_its_overtime_runs_on(api: Ap
     before = await wall.evaluate("(wall) => getComputedStyle(wall).backgroundColor")
     await left(api, session_id, 119_000)
     await shows(wall, GREEN, "Go on")
-    await expect(page).to_have_title(re.compile(r"^1:5\d · Anna – Ben$"))
+    await expect(page).to_have_title(re.compile(r"^1:5\d · Anna \u2013 Ben$"))
     await left(api, session_id, 59_000)
     await shows(wall, YELLOW, "Begin to close")
     await left(api, session_id, 8000)
@@ -92,9 +92,9 @@ async def test_a_speech_is_green_yellow_and_red_and_its_overtime_runs_on(api: Ap
     await shows(wall, YELLOW, "Begin to close")  # and not red in the last ten seconds
     await left(api, session_id, 400)
     await shows(wall, RED, "Finish now")
-    await expect(timer).to_have_text(re.compile("−0:0[1-9]"))
+    await expect(timer).to_have_text(re.compile("\u22120:0[1-9]"))
     await expect(wall).to_contain_text("Overtime")
-    await expect(page).to_have_title(re.compile(r"^−0:\d\d · Anna – Ben$"))
+    await expect(page).to_have_title(re.compile(r"^\u22120:\d\d · Anna \u2013 Ben$"))
 
     # A page that comes later knows how long the overtime is.
     late = await console.open(f"/s/{session_id}")
@@ -113,7 +113,7 @@ async def test_a_speech_is_green_yellow_and_red_and_its_overtime_runs_on(api: Ap
     await page.reload()
     await expect(wall).to_contain_text(re.compile(r"\+0:\d\d overtime"))
     await choose(page, "Show the time left")
-    await expect(timer).to_have_text(re.compile(r"−0:\d\d"))
+    await expect(timer).to_have_text(re.compile(r"\u22120:\d\d"))
 
     await page.get_by_role("button", name="Next", exact=True).click()
     await expect(timer).to_have_text(re.compile(r"6:5\d|7:00"))
@@ -157,7 +157,7 @@ async def test_the_lights_of_a_session_have_its_colours_texts_and_sounds(api: Ap
     await api.adjust(session_id, anna, total_time_ms=300)
     await expect(half(page, "Anna")).to_have_css("background-color", "rgb(255, 224, 240)")
     await expect(half(page, "Anna")).to_contain_text("Thank you · overtime")
-    await expect(half(page, "Anna").get_by_role("timer")).to_have_text(re.compile("−0:0[1-9]"))
+    await expect(half(page, "Anna").get_by_role("timer")).to_have_text(re.compile("\u22120:0[1-9]"))
 
 
 async def test_the_form_makes_a_session_with_lights_of_its_own(api: Api, console: Console) -> None:

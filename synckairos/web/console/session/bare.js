@@ -1,6 +1,8 @@
 // The page at `/s/<id>?bare`: a session's clocks and nothing else, in the colours and the font of its address. It
 // says nothing, and shows a dot while what it shows may not be right.
 
+import { Cover } from "./cover.js";
+import { screensOf } from "./screens.js";
 import { BareClocks, bareOptions } from "../shared/bare.js";
 import { t } from "../shared/i18n.js";
 import { titleOf } from "../shared/names.js";
@@ -19,6 +21,7 @@ root.classList.toggle("clear", options.bg === "transparent");
 
 const clocks = new BareClocks(options);
 document.getElementById("clocks").append(clocks.element);
+const cover = new Cover(document.body);
 const lost = document.getElementById("lost");
 const id = location.pathname.split("/").pop().toLowerCase();
 let timer = 0;
@@ -36,7 +39,9 @@ if (UUID.test(id)) {
   const session = client.session(id);
   session.ready.catch(() => {}); // onConnection says it
   session.onChange((state) => {
-    if (state) document.title = titleOf(state);
+    if (!state) return;
+    document.title = titleOf(state);
+    cover.show(screensOf(state.metadata));
   });
   const connected = () => {
     clearTimeout(timer);

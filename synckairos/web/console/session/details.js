@@ -27,6 +27,7 @@ const KINDS = {
   next_session: (after) => (after.next_session ? t("details.rematch") : t("details.noRematch")),
   agenda: () => t("details.agenda"),
   splits: () => t("details.splits"),
+  run: () => t("details.run"),
 };
 
 /**
@@ -39,6 +40,7 @@ export function detailsText(after, before) {
   const old = before ?? Object.fromEntries(Object.entries(after).filter(([name]) => !ADDED_LATER.includes(name)));
   const changed = Object.keys({ ...old, ...after })
     .filter((name) => JSON.stringify(old[name]) !== JSON.stringify(after[name]));
-  const [only] = changed;
-  return changed.length === 1 && Object.hasOwn(KINDS, only) ? KINDS[only](after, old) : t("details.others");
+  const about = changed.filter((name) => name !== "run" || !changed.includes("splits")); // a run is one of its splits
+  const [only] = about;
+  return about.length === 1 && Object.hasOwn(KINDS, only) ? KINDS[only](after, old) : t("details.others");
 }

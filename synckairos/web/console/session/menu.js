@@ -5,7 +5,7 @@ import { leaveFor } from "../shared/back.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, openAgain } from "./again.js";
+import { againLabel, followLabel, openAgain } from "./again.js";
 import { faceItems } from "./looks.js";
 import { screenItems } from "./overlay.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
@@ -92,7 +92,7 @@ function itemsOf(page) {
     sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
   const next = nextSessionOf(state);
   const clocks = [
-    next !== null && over && [t("again.follow"), "next", () => actions.follow()],
+    next !== null && over && [followLabel(state), "next", () => actions.follow()],
     actions.mayPlayAgain && [againLabel(state), "swap", () => openAgain(page)],
     state.status === "running" &&
       hasNext(state) &&

@@ -12,9 +12,10 @@ import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
-import { leadsOn, openAgain } from "./again.js";
+import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./early.js";
+import { loaded } from "../shared/later.js";
 import { openHistory } from "./history.js";
 import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
@@ -25,6 +26,7 @@ import { givenLights, lightsOf } from "../shared/lights.js";
 import { openHelp, share } from "./menu.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
+import { leadsOn } from "./repeat.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
@@ -36,13 +38,9 @@ import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { Uses } from "./uses.js";
-import { AgendaView } from "./views/agenda.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
-import { SpeedrunView } from "./views/speedrun.js";
-import { ExamView } from "./views/exam.js";
-import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
@@ -54,11 +52,17 @@ const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
-  stopwatch: StopwatchView,
-  speedrun: SpeedrunView,
-  exam: ExamView,
-  agenda: AgendaView,
 };
+
+/** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
+const LATER = {
+  stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
+  speedrun: async () => (await import("./views/speedrun.js")).SpeedrunView,
+  exam: async () => (await import("./views/exam.js")).ExamView,
+  agenda: async () => (await import("./views/agenda.js")).AgendaView,
+};
+
+const isView = (name) => Object.hasOwn(VIEW_CLASSES, name) || Object.hasOwn(LATER, name);
 
 /** In the last five seconds of a running clock there is a tick each second. */
 const TICKS_MS = 5000;
@@ -295,6 +299,19 @@ export class Page {
     showLight(this.app, light);
   }
 
+  /** Loads a view. Returns whether it is there. */
+  async #loadView(name) {
+    const found = await loaded(LATER[name]);
+    if (found !== null) VIEW_CLASSES[name] = found;
+    return found !== null;
+  }
+
+  /** The view that the page begins with. */
+  #firstView(state) {
+    const wanted = this.viewInAddress;
+    return isView(wanted) && viewsFor(state).includes(wanted) ? wanted : viewOf(state);
+  }
+
   /**
    * Shows another view.
    *
@@ -302,6 +319,10 @@ export class Page {
    * @param {{keep?: boolean}} [options] keep: whether to write it into the address
    */
   showView(name, { keep = true } = {}) {
+    if (!Object.hasOwn(VIEW_CLASSES, name)) {
+      this.#loadView(name).then((isThere) => isThere && this.state && this.showView(name, { keep }));
+      return;
+    }
     this.view?.close?.();
     this.viewName = name;
     this.app.dataset.view = name;
@@ -373,6 +394,14 @@ export class Page {
 
   #onState(state, change) {
     if (!state || this.ended) return;
+    const first = this.shell === null ? this.#firstView(state) : null;
+    if (first !== null && !Object.hasOwn(VIEW_CLASSES, first)) {
+      this.#loadView(first).then((isThere) => {
+        if (isThere) this.#onState(this.session.state, null);
+        else this.#end(states.away());
+      });
+      return;
+    }
     const haveRightsChanged = this.#findRights();
     const before = this.state;
     // Names, titles and views stand in the metadata.
@@ -626,6 +655,7 @@ export class Page {
     this.view?.close?.();
     this.view = null;
     this.state = null;
+    this.overlay.update();
     this.#stopDrawing();
     this.screen.stayOn(false);
     $("controls").hidden = true;
@@ -642,8 +672,7 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
-    this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
+    this.showView(this.#firstView(this.state), { keep: false });
     if (wasMade(this.session.id) && this.rights.mayLink) {
       const action = { label: t("word.share"), onclick: () => share(this) };
       toast(t("again.newLinks"), { seconds: 20, action });

@@ -2,7 +2,7 @@
 // under a key that says where it is used. Modules ask for it by `t`, also while they are loaded: this module
 // is ready only when the texts are.
 
-import { STORED, language } from "./languages.js";
+import { STORED, direction, language } from "./languages.js";
 
 export { LANGUAGES, chosenLanguage, direction, language } from "./languages.js";
 

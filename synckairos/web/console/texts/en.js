@@ -602,6 +602,7 @@ export default {
     "What these turns changed is as it was before them: whose turn it is, all clocks and all counts. The turn under way is given up.",
   "takeback.howMany": "How many turns",
   "takeback.keep": "Keep them",
+  "takeback.yes": "Take back",
   "takeback.wrong": "Enter a number from 1 to {most}",
   "takeback.done": { one: "The last turn was taken back.", other: "{count} turns were taken back." },
   "takeback.noTurn": "No turn can be taken back",
@@ -738,6 +739,7 @@ export default {
   "details.noRematch": "The rematch was taken back",
   "details.agenda": "The agenda was changed",
   "details.splits": "The splits were changed",
+  "details.run": "A split was undone, skipped or counted again",
   "details.others": "Details of the session were changed",
 
   // Faces: lights, overtime, the clocks of each view
@@ -861,7 +863,7 @@ export default {
   "again.keepSession": "Keep the session",
   "again.follow": "To the rematch",
   "again.followAgain": "To the new session",
-  "again.leading": "It goes on in a new session. This page goes there in a moment.",
+  "again.leading": "It goes on in a new session …",
   "again.stay": "Stay here",
   "again.linkEnds": "It goes on in a new session. Your link is for this one only: ask the person who sent it to you for a new one.",
   "again.newLinks": "Links to the session before do not open this one.",
@@ -1197,6 +1199,7 @@ export default {
   "delivery.offline": "Offline.",
   "delivery.away": "The service does not answer.",
   "delivery.last": "This is how it was {ago}. The clocks stand here until the connection is back.",
+  "delivery.notHere": "This part of the page has not been loaded yet, and there is no network.",
   "delivery.missing.title": "Nothing is here – SyncKairos",
   "delivery.missing.heading": "There is nothing at this address",
   "delivery.missing.text": "It may be incomplete, or what was here is gone.",

@@ -5,9 +5,9 @@ import { displayText } from "../../shared/names.js";
 import { moment, number, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
-import { announcementsOf, rowAt, rowsOf } from "../exam.js";
+import { announcementsOf, rowAt, rowsOf } from "../../shared/exam.js";
 import { wholeOf } from "../face.js";
-import { fitText } from "../overlay.js";
+import { fitText } from "../cover.js";
 import { isOver } from "../rules.js";
 
 /** So often the wall is drawn, also while no clock runs: the time of day goes on. */
@@ -42,13 +42,13 @@ class RowView {
   constructor(row) {
     this.row = row;
     this.name = h("span", {});
-    this.finish = h("td", { class: "exam-finish digits" });
-    this.left = h("td", { class: "exam-left digits" });
+    this.finish = h("td", { class: "exam-finish digits", role: "cell" });
+    this.left = h("td", { class: "exam-left digits", role: "cell" });
     setText(this.name, labelOf(row));
     this.element = h(
       "tr",
-      { class: "exam-row" },
-      h("th", { scope: "row" }, this.name),
+      { class: "exam-row", role: "row" },
+      h("th", { scope: "row", role: "rowheader" }, this.name),
       this.finish,
       this.left,
     );
@@ -94,20 +94,21 @@ export class ExamView {
     this.starts = h("span", {});
     this.length = h("span", {});
     this.facts = h("p", { class: "exam-facts digits" }, this.starts, this.length);
-    this.body = h("tbody", {});
+    this.body = h("tbody", { role: "rowgroup" });
     this.table = h(
       "table",
-      { class: "exam-rows" },
+      // The roles stay when the table is laid out as a grid.
+      { class: "exam-rows", role: "table" },
       h("caption", { class: "visually-hidden" }, t("exam.rows")),
       h(
         "thead",
-        {},
+        { role: "rowgroup" },
         h(
           "tr",
-          {},
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("exam.row"))),
-          h("th", { scope: "col" }, t("exam.finish")),
-          h("th", { scope: "col" }, t("exam.left")),
+          { role: "row" },
+          h("th", { scope: "col", role: "columnheader" }, h("span", { class: "visually-hidden" }, t("exam.row"))),
+          h("th", { scope: "col", role: "columnheader" }, t("exam.finish")),
+          h("th", { scope: "col", role: "columnheader" }, t("exam.left")),
         ),
       ),
       this.body,
