@@ -436,7 +436,9 @@ export class Page {
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
-    this.screen.stayOn(state.status === "running");
+    // A wall shows something before the start and in a pause, too.
+    const isWall = this.isScreen || this.viewName === "exam";
+    this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
     this.#tell();
     if (goesOn) this.lead(nextSessionOf(state));
