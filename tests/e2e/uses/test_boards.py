@@ -111,13 +111,13 @@ async def test_more_than_forty_turn_their_pages_by_themselves_until_they_are_tou
     await page.clock.install()
     await page.goto(f"{console.service}/s/{night['session_id']}")
     dots = page.get_by_label("Pages of the board").get_by_role("button")
-    await expect(dots.first).to_have_attribute("aria-current", "true")
+    await expect(dots.first).to_have_attribute("aria-current", "page")
     first, last = page.locator(".tile").first, page.locator(".tile").last
     await expect(first).to_be_in_viewport(ratio=1)
     await expect(last).not_to_be_in_viewport()
     await page.clock.run_for(8500)
     await expect(last).to_be_in_viewport(ratio=1)
-    await expect(dots.nth(1)).to_have_attribute("aria-current", "true")
+    await expect(dots.nth(1)).to_have_attribute("aria-current", "page")
 
     # A turn brings its page, and a touch stops the turning.
     await api.do(night["session_id"], "start")
