@@ -195,7 +195,7 @@ async def test_the_service_worker_knows_this_release(
         page = await api.get(at)
         assert page.status_code == 200
         assert tag in page.headers["etag"]
-    for file in (*parts["files"], *parts["texts"]):
+    for file in (*parts["files"], *(path for paths in parts["texts"] for path in paths)):
         assert (await api.get(file)).headers["cache-control"].endswith("immutable")
     other = re.findall(r'^const RELEASE="(\w+)"', (await limited.get("/sw.js")).text)
     assert other != [release], "pages that other origins may frame are kept with another policy"

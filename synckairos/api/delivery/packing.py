@@ -11,10 +11,11 @@ import hashlib
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import rcssmin
+
 from synckairos.api.delivery.minifying import minified
 
 BUILT = "/console/built/"
@@ -33,10 +34,12 @@ _UNKNOWN = re.compile(r"^(?:export\b|import\b(?!\s*[(.])).*", re.MULTILINE)
 _WAITS = re.compile(r"^(?!\s|//|\*|/\*|\}|.*\basync\b).*\bawait\b", re.MULTILINE)
 _NAME = re.compile(r"(?P<from>[\w$]+)(?:\s+as\s+(?P<to>[\w$]+))?")
 _DYNAMIC = re.compile(r'\bimport\((?:"([^"]+)"|`([^`$]*)\$\{([\w$]+)\}([^`$]*)`)\)')
+_PLACE = re.compile(r"\$load\((\d+)\)")
 _OTHER_DYNAMIC = re.compile(r"\bimport\s*[(.]")
 
 _HEAD_TAGS = re.compile(r"^[ \t]*<(?:link|script)\b[^>]*>(?:</script>)?[ \t]*\n", re.MULTILINE)
-_PICTURE = re.compile(r'(?<=")/console/[\w/-]+\.svg(?=")')
+_NAMED = re.compile(r'(?<=")/console/(?!built/)[\w/-]+\.(?:css|svg)(?=")')
+"""A picture or a stylesheet, named by its address."""
 _ATTRIBUTE = re.compile(r'\b(rel|type|src|href)="([^"]*)"')
 
 
@@ -100,11 +103,18 @@ class Packer:
     """Packs the pages of a site.
 
     sources: the text of each file by its address, as in `/console/session/session.js`
+    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and
+        with all the code of a page; gives what this page needs of it
     built: the packed files by their addresses
     """
 
-    def __init__(self, sources: Mapping[str, str]) -> None:
+    def __init__(
+        self, sources: Mapping[str, str], trimmed: Callable[[str, str], str] = lambda text, _: text
+    ) -> None:
         self._sources = sources
+        self._trimmed = trimmed
+        self._code = ""
+        """All that the page which is packed consists of, also what it loads later."""
         self._modules: dict[str, Module] = {}
         self._chunks: list[str] = []
         """The modules whose files are being made."""
@@ -134,6 +144,7 @@ class Packer:
                 (early if " async" in tag else scripts).append(attributes["src"])
         inlined = self._closure([*early, *first], ())
         eager = self._closure([*scripts, *also], inlined)
+        self._code = html + "".join(self._module(path).code for path in self._reachable([*inlined, *eager]))
         stem = posixpath.basename(address).removesuffix(".html")
         script = self._name(stem, "js", self._script(eager, inlined))
         style = self._name(stem, "css", self._style(styles))
@@ -148,12 +159,25 @@ class Packer:
         start = head.index(tags[0])
         rest = _HEAD_TAGS.sub("", head[start:])
         text = head[:start] + "\n".join(tags_now) + "\n" + rest + separator + body
-        text = _PICTURE.sub(lambda match: self._picture(match.group()), re.sub(r"\n\s*", "\n", text))
+        text = _NAMED.sub(lambda match: self._named(match.group()), re.sub(r"\n\s*", "\n", text))
         return Page(text, inline, (script, style))
 
-    def _picture(self, path: str) -> str:
+    def _named(self, path: str) -> str:
+        """The address of a picture or a stylesheet."""
         stem, _, ending = posixpath.basename(path).partition(".")
-        return self._name(stem, ending, self._source(path))
+        return self._name(stem, ending, self._style([path]) if ending == "css" else self._source(path))
+
+    def _reachable(self, paths: Iterable[str]) -> Iterable[str]:
+        """The modules with all that they import or load later, but for files that a variable chooses."""
+        found = dict.fromkeys(paths)
+        waiting = list(found)
+        while waiting:
+            module = self._module(waiting.pop())
+            later = [each.path for each in module.later if each.chosen_by is None]
+            new = [each for each in (*module.imports, *later) if each not in found]
+            found |= dict.fromkeys(new)
+            waiting += new
+        return found
 
     def _source(self, path: str) -> str:
         try:
@@ -172,18 +196,22 @@ class Packer:
 
     def _module(self, path: str) -> Module:
         if path not in self._modules:
-            self._modules[path] = self._read(path)
+            self._modules[path] = self._read(path, self._source(path))
         return self._modules[path]
 
-    def _read(self, path: str) -> Module:
-        source, found = self._source(path), _Found()
+    def _read(self, path: str, source: str) -> Module:
+        found = _Found()
         if "$m" in source or "$load" in source:
             raise UnpackableError(f"{path}: $m and $load are names of the packer")
         text = self._without_exports(path, self._without_imports(path, source, found), found)
         unknown = _UNKNOWN.search(text)
         if unknown is not None:
             raise _unpackable(path, text, unknown.start(), f"what is this? {unknown.group()}")
-        code = self._without_dynamic(path, minified(text), found)
+        code = minified(text)
+        if "import" in code:
+            code = self._without_dynamic(path, code, found)
+        if '"/console/' in code:
+            code = _NAMED.sub(lambda match: self._named(match.group()), code)
         return Module(
             path,
             code,
@@ -241,7 +269,7 @@ class Packer:
             found.exports[match["name"]] = match["name"]
             return f"{match['kind']} {match['name']}"
 
-        def default(match: re.Match[str]) -> str:
+        def default(_: re.Match[str]) -> str:
             found.exports["default"] = "$default"
             return "const $default = "
 
@@ -304,15 +332,13 @@ class Packer:
             "const $load=(n,u)=>$m[n]?Promise.resolve($m[n]):import(u).then((c)=>c.default($m,$load))"
             ".then(()=>$m[n]);\n"
         )
-        return load + "\n".join(f"{_place(path)}={self._run(path, there)};" for path in paths)
+        return load + "\n".join(f"{_place(path)}={self._run(self._module(path), there)};" for path in paths)
 
-    def _run(self, path: str, there: tuple[str, ...]) -> str:
+    def _run(self, module: Module, there: tuple[str, ...]) -> str:
         """The expression that runs a module, whose value is what it exports."""
-        module = self._module(path)
-        code = re.sub(
-            r"\$load\((\d+)\)", lambda match: self._loading(module.later[int(match[1])], there), module.code
-        )
-        code = _PICTURE.sub(lambda match: self._picture(match.group()), code)
+        code = module.code
+        if module.later:
+            code = _PLACE.sub(lambda match: self._loading(module.later[int(match[1])], there), code)
         exports = ",".join(
             name if name == inner else f"{name}:{inner}" for name, inner in module.exports.items()
         )
@@ -323,7 +349,8 @@ class Packer:
         if later.chosen_by is None:
             return f"$load({self._address(later.path, there)})"
         choices = ",".join(
-            f"{json.dumps(name)}:[{self._address(path, there)}]" for name, path in self._matching(later.path)
+            f"{json.dumps(name)}:[{json.dumps(_key(path))},{json.dumps(self._choice(path))}]"
+            for name, path in self._matching(later.path)
         )
         return f"$load(...({{{choices}}})[{later.chosen_by}])"
 
@@ -339,9 +366,21 @@ class Packer:
         try:
             paths = self._closure([path], there)
             all_ = (*there, *paths)
-            runs = "\n".join(f"{_place(each)}??={self._run(each, all_)};" for each in paths)
+            runs = "\n".join(f"{_place(each)}??={self._run(self._module(each), all_)};" for each in paths)
         finally:
             self._chunks.pop()
+        return self._file(path, runs)
+
+    def _choice(self, path: str) -> str:
+        """The address of a file that a variable chooses. It exports one value, and imports nothing."""
+        before, _, value = self._trimmed(self._source(path), self._code).partition("export default ")
+        code = minified(value)
+        if not code or minified(before) or _OTHER_DYNAMIC.search(code):
+            raise UnpackableError(f"{path}: one of several files is a value, and nothing else")
+        return self._file(path, f"{_place(path)}??={{default:{code.rstrip(';')}}};")
+
+    def _file(self, path: str, runs: str) -> str:
+        """The address of a packed file that is loaded later."""
         stem = posixpath.splitext(posixpath.basename(path))[0]
         return self._name(stem, "js", f"export default async($m,$load)=>{{{runs}\n}};")
 
@@ -364,8 +403,7 @@ class Packer:
             module = self._module(path)
             if module.waits or module.later:
                 raise UnpackableError(f"{path}: a module that runs first can wait for nothing")
-            parts.append(f"{_place(path)}={self._run(path, inlined)};")
-        there = (*inlined, *eager)
+            parts.append(f"{_place(path)}={self._run(module, inlined)};")
         for path in eager:
             module = self._module(path)
             for later in module.later:
@@ -375,7 +413,7 @@ class Packer:
                 if source not in inlined:
                     continue
                 # It is known already which one will be loaded, so it comes with the first files.
-                addresses = {choice: self._chunk(each, there) for choice, each in self._matching(later.path)}
+                addresses = {choice: self._choice(each) for choice, each in self._matching(later.path)}
                 parts.append(
                     '{const l=document.createElement("link");l.rel="modulepreload";'
                     f"l.href={json.dumps(addresses, separators=(',', ':'))}"
@@ -396,7 +434,7 @@ class Packer:
 
 
 def _key(path: str) -> str:
-    """By what a module is known to others. It stays in the next release, for pages that have files of both."""
+    """By what a module is known to others; in the next release too, for pages that have files of both."""
     return path.removeprefix("/console/").removesuffix(".js")
 
 

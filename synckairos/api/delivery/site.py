@@ -16,10 +16,10 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from synckairos.api.delivery.minifying import minified
-
 from synckairos.api.delivery import encoding
+from synckairos.api.delivery.minifying import minified
 from synckairos.api.delivery.packing import BUILT, Packer
+from synckairos.api.delivery.texts import only_named
 
 TYPES = {
     "css": "text/css; charset=utf-8",
@@ -78,9 +78,10 @@ KEPT: tuple[KeptPage, ...] = (
 
 
 def policy(inline: str = "") -> str:
-    """What a page of the console may load: only its own files. It may ask only its own service, so that no
-    token gets elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame it,
-    but those of FRAME_ANCESTORS.
+    """What a page of the console may load and ask: only its own files and service. So no token gets away.
+
+    `'self'` is good for sockets of the same host and port. No other page may frame it, but those of
+    FRAME_ANCESTORS.
 
     inline: the one script that stands in the page
     """
@@ -143,27 +144,26 @@ class Site:
         framing: what the answers say of frames; browsers keep that with the pages
         """
         pages = [[f"^{each.paths}$", each.query, each.at, self.pages[each.file].tag] for each in KEPT]
-        files = [
-            address for address in self.console if address.startswith(BUILT) and not self._is_text(address)
-        ]
-        known = {"pages": pages, "files": files, "texts": self._texts()}
+        texts = self._texts()
+        of_one = {path for paths in texts.values() for path in paths}
+        files = [path for path in self.console if path.startswith(BUILT) and path not in of_one]
+        known = {"pages": pages, "files": files, "texts": list(texts.values())}
         text = json.dumps([known, framing], sort_keys=True)
         release = hashlib.sha256((text + self.worker).encode()).hexdigest()[:16]
         prelude = f"const RELEASE={json.dumps(release)},KNOWN={json.dumps(known, separators=(',', ':'))};\n"
         return File((prelude + self.worker).encode(), TYPES["js"], dict(_FRESH))
 
-    def _is_text(self, address: str) -> bool:
-        return address in self._texts()
-
-    def _texts(self) -> list[str]:
-        """The packed texts of all languages, of which a browser needs one."""
-        names = {path.rpartition("/")[2].removesuffix(".js") for path in self.console if "/texts/" in path}
-        found = re.compile(f"{re.escape(BUILT)}(?:{'|'.join(map(re.escape, names))})-[0-9a-f]+[.]js")
-        return [address for address in self.console if found.fullmatch(address)]
+    def _texts(self) -> dict[str, list[str]]:
+        """The packed texts by their language. A browser needs those of one."""
+        names = [path.rpartition("/")[2].removesuffix(".js") for path in self.console if "/texts/" in path]
+        return {
+            name: [path for path in self.console if re.fullmatch(rf"{BUILT}{name}-[0-9a-f]+[.]js", path)]
+            for name in names
+        }
 
 
 _FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-"""A browser asks each time whether its copy is still good (ETag), so it gets those of a new release at once."""
+"""A browser asks each time whether its copy is still good (ETag), so it gets a new release at once."""
 _FOREVER = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 """For files whose names change with their content."""
 _ANYWHERE = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}
@@ -191,7 +191,7 @@ def packed(files: Mapping[str, bytes]) -> tuple[Packer, dict[str, File]]:
         for address, body in files.items()
         if address.endswith((".js", ".css", ".html", ".svg"))
     }
-    packer, pages = Packer(texts), dict[str, File]()
+    packer, pages = Packer(texts, only_named), dict[str, File]()
     for address in sorted(texts):
         if address.endswith(".html"):
             page = packer.page(address, first=FIRST, also=EVERYWHERE)

@@ -13,8 +13,8 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againConfig, firstEvents, idOfAgain } from "./again.js";
 import { MAX_ANNOUNCEMENTS, announcementsOf } from "../shared/exam.js";
+import { againConfig, firstEvents, idOfAgain } from "./repeat.js";
 import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";

@@ -12,19 +12,20 @@ import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
-import { leadsOn, openAgain } from "./again.js";
+import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./early.js";
-import { openHistory } from "./history.js";
+import { loaded, stylesheet } from "../shared/later.js";
 import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
 import { cutShortBy, endOf } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
 import { givenLights, lightsOf } from "../shared/lights.js";
-import { openHelp, share } from "./menu.js";
+import { openHelp, openHistory, share } from "./opening.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
+import { leadsOn } from "./repeat.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
@@ -36,13 +37,9 @@ import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { Uses } from "./uses.js";
-import { AgendaView } from "./views/agenda.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
-import { SpeedrunView } from "./views/speedrun.js";
-import { ExamView } from "./views/exam.js";
-import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
@@ -54,11 +51,32 @@ const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
-  stopwatch: StopwatchView,
-  speedrun: SpeedrunView,
-  exam: ExamView,
-  agenda: AgendaView,
 };
+
+/** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
+const LATER = {
+  stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
+  speedrun: async () => {
+    const styles = stylesheet("/console/session/views/speedrun.css");
+    const { SpeedrunView } = await import("./views/speedrun.js");
+    await styles;
+    return SpeedrunView;
+  },
+  exam: async () => {
+    const styles = stylesheet("/console/session/views/exam.css");
+    const { ExamView } = await import("./views/exam.js");
+    await styles;
+    return ExamView;
+  },
+  agenda: async () => {
+    const styles = stylesheet("/console/session/views/agenda.css");
+    const { AgendaView } = await import("./views/agenda.js");
+    await styles;
+    return AgendaView;
+  },
+};
+
+const isView = (name) => Object.hasOwn(VIEW_CLASSES, name) || Object.hasOwn(LATER, name);
 
 /** In the last five seconds of a running clock there is a tick each second. */
 const TICKS_MS = 5000;
@@ -295,6 +313,19 @@ export class Page {
     showLight(this.app, light);
   }
 
+  /** Loads a view. Returns whether it is there. */
+  async #loadView(name) {
+    const found = await loaded(LATER[name]);
+    if (found !== null) VIEW_CLASSES[name] = found;
+    return found !== null;
+  }
+
+  /** The view that the page begins with. */
+  #firstView(state) {
+    const wanted = this.viewInAddress;
+    return isView(wanted) && viewsFor(state).includes(wanted) ? wanted : viewOf(state);
+  }
+
   /**
    * Shows another view.
    *
@@ -302,6 +333,10 @@ export class Page {
    * @param {{keep?: boolean}} [options] keep: whether to write it into the address
    */
   showView(name, { keep = true } = {}) {
+    if (!Object.hasOwn(VIEW_CLASSES, name)) {
+      this.#loadView(name).then((isThere) => isThere && this.state && this.showView(name, { keep }));
+      return;
+    }
     this.view?.close?.();
     this.viewName = name;
     this.app.dataset.view = name;
@@ -373,6 +408,14 @@ export class Page {
 
   #onState(state, change) {
     if (!state || this.ended) return;
+    const first = this.shell === null ? this.#firstView(state) : null;
+    if (first !== null && !Object.hasOwn(VIEW_CLASSES, first)) {
+      this.#loadView(first).then((isThere) => {
+        if (isThere) this.#onState(this.session.state, null);
+        else this.#end(states.away());
+      });
+      return;
+    }
     const haveRightsChanged = this.#findRights();
     const before = this.state;
     // Names, titles and views stand in the metadata.
@@ -407,7 +450,9 @@ export class Page {
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
-    this.screen.stayOn(state.status === "running");
+    // A wall shows something before the start and in a pause, too.
+    const isWall = this.isScreen || this.viewName === "exam";
+    this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
     this.#tell();
     if (goesOn) this.lead(nextSessionOf(state));
@@ -643,8 +688,7 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
-    this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
+    this.showView(this.#firstView(this.state), { keep: false });
     if (wasMade(this.session.id) && this.rights.mayLink) {
       const action = { label: t("word.share"), onclick: () => share(this) };
       toast(t("again.newLinks"), { seconds: 20, action });

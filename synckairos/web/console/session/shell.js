@@ -13,10 +13,10 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, openAgain } from "./again.js";
+import { againLabel, followLabel, openAgain } from "./again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
-import { openHistory } from "./history.js";
-import { openMenu, share, viewChoices } from "./menu.js";
+import { openHistory, openMenu, share } from "./opening.js";
+import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -117,6 +117,7 @@ export class Shell {
     const hand = (label, sign, onclick) => button(label, { icon: sign, class: "large hand", onclick });
     this.again = main(t("again.rematch"), "swap", () => openAgain(page));
     this.follow = main(t("again.follow"), "next", () => actions.follow());
+    this.follow.classList.add("follow");
     this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
     this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
     this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
@@ -137,8 +138,8 @@ export class Shell {
       this.resume,
       this.own,
       this.next,
-      this.pause,
       this.use,
+      this.pause,
       this.again,
       this.follow,
       this.newSession,
@@ -184,11 +185,14 @@ export class Shell {
     setText(this.next.querySelector("span"), page.view?.nextLabel ?? switchLabel ?? (isLap ? t("control.lap") : t("control.next")));
     this.use.hidden = useLabel === null;
     setText(this.use.querySelector("span"), useLabel ?? "");
-    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
+    const isFree = running && this.next.hidden && page.view?.ownsNext !== true;
+    for (const name of ["main", "primary"]) this.use.classList.toggle(name, isFree && useLabel !== null);
+    this.pause.classList.toggle("main", isFree && useLabel === null);
     const over = isOver(state);
     this.follow.hidden = !over || nextSessionOf(state) === null;
     this.again.hidden = !page.actions.mayPlayAgain;
     setText(this.again.querySelector("span"), againLabel(state));
+    setText(this.follow.querySelector("span"), followLabel(state));
     this.newSession.hidden = !over || !may("create");
     const isSecond = !this.follow.hidden || !this.again.hidden;
     this.newSession.classList.toggle("main", !isSecond);

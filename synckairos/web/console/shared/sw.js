@@ -11,7 +11,8 @@ const NAME = PREFIX + RELEASE;
 const BUILT = "/console/built/";
 
 const files = new Set(KNOWN.files);
-const texts = new Set(KNOWN.texts);
+/** The texts of each language, of which one is kept: that of the pages that are opened. */
+const texts = new Map(KNOWN.texts.flatMap((paths) => paths.map((path) => [path, paths])));
 const pages = KNOWN.pages.map(([paths, query, at, tag]) => ({ paths: new RegExp(paths), query, at, tag }));
 
 /** An answer of another release, as while one replaces the other: it is kept by nobody. */
@@ -63,7 +64,7 @@ self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("message", (event) => {
   const keep = event.data?.keep;
   if (!Array.isArray(keep)) return;
-  const wanted = keep.filter((path) => texts.has(path));
+  const wanted = [...new Set(keep.flatMap((path) => texts.get(path) ?? []))];
   event.waitUntil(
     caches.open(NAME).then((cache) => Promise.allSettled(wanted.map((path) => put(cache, path)))),
   );
