@@ -49,8 +49,9 @@ fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz fcall --cases 100000 $(ARGS)
 
 # What takes long: benches, fuzzing, what dies under load or loses its network, all roles at all routes, every page at
-# every width, and servers, workers and commands that begin and end.
-LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests/importing tests/move tests/upgrade \
+# every width, the packages as they are installed, and servers, workers and commands that begin and end.
+LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests/importing tests/move tests/packaging \
+	tests/upgrade \
 	tests/audit/test_chaos.py tests/audit/test_recovery.py tests/audit/test_reopen.py tests/audit/test_restore.py \
 	tests/audit/test_restorer.py tests/audit/test_schema.py tests/audit/test_tracing.py tests/audit/test_worker.py \
 	tests/contract/test_fuzz.py tests/contract/test_lifetime.py tests/core/test_takeback_property.py \

@@ -19,10 +19,19 @@ _NOT_IN_A_PRESET = frozenset({"preset", "session_id", "participants", "groups", 
 
 
 class Call(Struct, frozen=True, forbid_unknown_fields=True):
-    """A call that the backend has to send during the session, where a config alone is not enough."""
+    """A call that belongs to the session's use, which a backend or a press of a button sends during it."""
 
     when: Annotated[str, Meta(min_length=1, description="When to send it", examples=["with every bid"])]
-    method: Literal["PATCH"]
+    button: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=40,
+            description="What a button for it says, in English",
+            examples=["Bid (+0:10)"],
+        ),
+    ]
+    method: Literal["PATCH", "POST"]
     path: Annotated[
         str,
         Meta(
@@ -33,7 +42,10 @@ class Call(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     body: Annotated[
         dict[str, Any],
-        Meta(min_length=1, description="The body", examples=[{"add_ms": 10_000, "within_ms": 10_000}]),
+        Meta(
+            description="The body; empty where the call needs none",
+            examples=[{"add_ms": 10_000, "within_ms": 10_000}],
+        ),
     ]
 
 
@@ -61,7 +73,7 @@ class Preset(Struct, frozen=True, forbid_unknown_fields=True):
     ]
     use: Annotated[
         Call | None,
-        Meta(description="The call that the backend sends during the session; null where none is needed"),
+        Meta(description="The call that is sent during the session; null where there is none"),
     ] = None
 
 

@@ -16,8 +16,8 @@ local function read(object, raw, problem)
   return text
 end
 
--- Reads a JSON merge patch of metadata. Returns the object, see text/patch.lua; or nil and a list of problems.
--- A patch may be longer than metadata, because it also names what it removes.
+-- Reads a JSON merge patch of metadata. Returns the object, see text/patch.lua; or nil and a list of
+-- problems. A patch may be longer than metadata, because it also names what it removes.
 local function read_patch(text)
   local problem
   if not text then

@@ -243,8 +243,9 @@ redis.register_function({
 -- Publishes  metadata.changed
 redis.register_function({
   function_name = 'sk_metadata',
-  callback = transition('sk_metadata', transitions_metadata.patch_metadata, NONE, config_metadata.read_patch),
-  description = 'Changes the metadata by a merge patch. Replies with the change, or nil when nothing changes.',
+  callback = transition(
+    'sk_metadata', transitions_metadata.patch_metadata, NONE, config_metadata.read_patch),
+  description = 'Changes the metadata by a merge patch. Replies with the change, or nil.',
 })
 
 local JOIN = { SHORT = true }

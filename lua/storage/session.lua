@@ -33,7 +33,8 @@
 --   l:<id>        3                      in per_group the index of the member that was active last, who may
 --                                        have left
 --   groups        <id>,<id>              the ids of the groups in order
---   shown         "sync_mode":"global",… the part of the state that never changes
+--   shown         "sync_mode":"global",… the part of the state that never changes; and `metadata`, its last
+--                                        member, which only sk_metadata changes
 --   action        {"type":"notify"}      `action_on_timeout` as the config has it
 --   schema        2                      absent in schema 1. In schema 2 `fixed` stands for `shown` and
 --   fixed         sync_mode "global"…    `action`: see ../schemas.lua
@@ -321,7 +322,7 @@ local function configured(s)
   return cjson.decode('{' .. some_fields_of(s, { 'shown' }).shown .. '}')
 end
 
--- The members of the state that never change but for `metadata`, the last of them, as JSON without the braces.
+-- The members of the state that never change, but for `metadata`, the last of them: JSON without the braces.
 local function shown_of(s)
   return some_fields_of(s, { 'shown' }).shown
 end

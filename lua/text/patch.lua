@@ -22,7 +22,8 @@ local function read_at(text, position, deep)
     local written = text:sub(position + 1, stop - 2)
     local name = plain(written)
     local from = stop + 1 -- after the colon
-    local first, value = text:sub(from, from), nil
+    local first = text:sub(from, from)
+    local value
     if first == '{' and deep then
       value, position = read_at(text, from, deep)
     else

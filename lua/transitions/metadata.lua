@@ -1,4 +1,4 @@
--- sk_metadata: the client's own data changes. No clock is concerned by that, so a session may have any status.
+-- sk_metadata: the client's own data changes. That concerns no clock, so a session may have any status.
 
 -- patch: an object, see text/patch.lua
 local function patch_metadata(s, options, patch)

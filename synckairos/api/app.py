@@ -14,6 +14,7 @@ from sanic.server.async_server import AsyncioServer
 
 from synckairos.api import chain, http
 from synckairos.api.context import context_of
+from synckairos.api.delivery.site import site
 from synckairos.api.request import ApiRequest
 from synckairos.api.routes import ROUTES
 from synckairos.api.routes.pages import PAGES
@@ -59,6 +60,7 @@ def create_app(settings: Settings, *, connection: Connection | None = None) -> S
         }
     )
     app.ctx.connections = Connections(settings)
+    site()  # so that a page which cannot be packed is found now
     # Chains have a place for spans only in a process that makes some, so this comes before the chains.
     app.ctx.stop_tracing = process.start(settings, "synckairos")
     for route in (*ROUTES, *PAGES):

@@ -18,6 +18,7 @@ from sanic.response import BaseHTTPResponse
 
 from synckairos.api import on_record, replies
 from synckairos.api.calls import RequestCall, described, observe
+from synckairos.api.delivery import answers as delivery
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -60,7 +61,7 @@ def endpoint(route: Route, step: Step) -> Endpoint:
         try:
             reply: Reply = await step(call)
         except SyncKairosError as error:
-            reply = replies.failure(error)
+            reply = await _failed(request, error)
             if error.status == HTTPStatus.UNSUPPORTED_MEDIA_TYPE:
                 reply.headers["accept"] = "application/json"
                 reply.headers["allow"] = allow(request)
@@ -69,6 +70,13 @@ def endpoint(route: Route, step: Step) -> Endpoint:
 
     answer.__name__ = route.name
     return answer
+
+
+async def _failed(request: ApiRequest, error: SyncKairosError) -> Reply:
+    """The answer to a request that failed. A browser gets a page where there is nothing."""
+    reply = replies.failure(error)
+    page = await delivery.missing(request) if isinstance(error, NotFound) else None
+    return reply if page is None else page
 
 
 def finish(request: ApiRequest, reply: Reply, *, by_token: bool = False) -> None:
@@ -135,7 +143,7 @@ class Failures(ErrorHandler):
             if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and is_told:
                 log(Kind.REQUEST, error, described(request), exception)
             _put_on_record(request, error)
-            reply = replies.failure(error)
+            reply = await _failed(request, error)
             if isinstance(exception, sanic.exceptions.MethodNotAllowed):
                 reply.headers["allow"] = allow(request)
         finish(request, reply)

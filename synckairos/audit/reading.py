@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -203,11 +203,13 @@ class History:
     events: JSON, in order and without a gap
     version: the session's current version
     now: the server's time (ms); None when the session is not in Redis, or has newer events than these
+    metadata: the session's, as far as it is known
     """
 
     events: list[bytes]
     version: int
     now: int | None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 async def history(
@@ -236,6 +238,7 @@ async def history(
             away = error
     if state is not None:
         created, version = _created(state.raw), state.version
+        known = state.raw
     else:
         stored = await _found(store, session_id)
         if stored is None:
@@ -244,6 +247,7 @@ async def history(
         if stored.status == DELETED or tenant not in (None, stored.tenant_id):
             raise SessionNotFound
         created, version = 0, stored.version
+        known = stored.snapshot or b"{}"
     sources: list[_Source] = []
     if sessions is not None and state is not None:
         sources.append(partial(sessions.log, session_id, tenant=tenant))
@@ -258,7 +262,8 @@ async def history(
         )
     del found[most:]
     whole = state is not None and not isinstance(state, Over) and since + len(found) >= version
-    return History(found, version, state.server_time_ms if state is not None and whole else None)
+    now = state.server_time_ms if state is not None and whole else None
+    return History(found, version, now, msgspec.json.decode(known, type=_Described).metadata or {})
 
 
 async def _archived(store: Store, session_id: str, created: int, since: int) -> list[bytes]:
@@ -308,6 +313,10 @@ def contiguous(stored: Sequence[StoredEvent], since: int, created: int) -> list[
 
 class _Dates(msgspec.Struct):
     created_at: str
+
+
+class _Described(msgspec.Struct):
+    metadata: dict[str, Any] | None = None
 
 
 def _created(raw: bytes) -> int:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
+from unicodedata import east_asian_width
 
 import msgspec
 
@@ -57,6 +58,7 @@ class _Payload(msgspec.Struct):
     adjust_reason: str | None = None
     removed_participant_id: str | None = None
     turns: int | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class _Event(msgspec.Struct):
@@ -91,6 +93,7 @@ class Timeline:
 
     places: by participant, the place in the rotation
     groups: by participant, the group
+    metadata: the session's after the last of these events that changed it; None: none of them did
     outages: begin and end of the times in which no clock ran, because the server had lost the session
     """
 
@@ -104,6 +107,7 @@ class Timeline:
     spans: list[Span] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     outages: list[tuple[int, int]] = field(default_factory=list)
+    metadata: dict[str, Any] | None = None
 
     def used(self, participant_id: str) -> int:
         """How long (ms) a participant's clock ran."""
@@ -160,6 +164,7 @@ class _Follower:
         self.cycle_start = None
         if payload.cycle_started_at is not None:
             self.cycle_start = milliseconds(payload.cycle_started_at)
+        timeline.metadata = timeline.metadata if payload.metadata is None else payload.metadata
         timeline.status = payload.status
         timeline.last_version = event.version
         self.last = max(self.last, event.server_time_ms)
@@ -334,18 +339,59 @@ _WORDS: dict[str, str] = {
     "joined": "joined",
     "left": "left",
 }
+_ROOM_FOR_A_NAME = 14
 _CONTROLS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML cannot have."""
 
 
-def draw(timeline: Timeline, session_id: str, newest_version: int) -> bytes:
-    """The picture as SVG. newest_version: the session's, which may have more events than the picture."""
-    return _Picture(timeline).svg(session_id, newest_version)
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_MOST_CHARACTERS = 200
+_INVISIBLE = re.compile("[\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]")
+"""Characters that cannot be seen, and those that turn the direction of the text around them."""
+
+
+class Names:
+    """What people and the session are called: `names` by id and `title` in the session's metadata.
+
+    The service stores metadata unread, so it may hold anything. What is no text, or empty, is no name.
+    """
+
+    def __init__(self, metadata: dict[str, Any]) -> None:
+        names = metadata.get("names")
+        found = names.items() if isinstance(names, dict) else ()
+        self._by_id = {each.lower(): name for each, text in found if (name := _name(text))}
+        self.title = _name(metadata.get("title"))
+
+    def of(self, participant_id: str) -> str | None:
+        """The name of a participant or group."""
+        return self._by_id.get(participant_id.lower())
+
+    def within(self, text: str) -> str:
+        """A text with names in place of the ids in it."""
+        return _UUID.sub(lambda found: self.of(found[0]) or found[0], text)
+
+
+def _name(text: object) -> str | None:
+    if not isinstance(text, str):
+        return None
+    return _text(_INVISIBLE.sub(" ", text[:_MOST_CHARACTERS])) or None
+
+
+def draw(
+    timeline: Timeline, session_id: str, newest_version: int, metadata: dict[str, Any] | None = None
+) -> bytes:
+    """The picture as SVG.
+
+    newest_version: the session's, which may have more events than the picture
+    metadata: the session's, where its names are; without it those of the last event that changed it
+    """
+    return _Picture(timeline, Names(metadata or timeline.metadata or {})).svg(session_id, newest_version)
 
 
 class _Picture:
-    def __init__(self, timeline: Timeline) -> None:
+    def __init__(self, timeline: Timeline, names: Names) -> None:
         self.timeline = timeline
+        self.names = names
         seen = dict.fromkeys(span.participant_id for span in timeline.spans)
         active = sorted(list(seen)[:MAX_ROWS], key=lambda each: timeline.places.get(each, 0))
         others = sorted(timeline.places.keys() - seen.keys(), key=timeline.places.__getitem__)
@@ -366,7 +412,7 @@ class _Picture:
         height = self.bottom + (84 if self.left_out else 56)
         picture = drawsvg.Drawing(_WIDTH, height, id_prefix="t", role="img", lang="en")
         picture.append_css(_CSS)
-        picture.append_title(_text(f"Timeline of session {session_id}"))
+        picture.append_title(_text(f"Timeline of {self.names.title or f'session {session_id}'}"))
         for part in (
             drawsvg.Rectangle(0, 0, _WIDTH, height, class_="paper"),
             *self._head(session_id, newest_version),
@@ -390,8 +436,10 @@ class _Picture:
 
     def _head(self, session_id: str, newest_version: int) -> Iterable[drawsvg.DrawingElement]:
         timeline = self.timeline
-        yield self._say(f"Session {session_id}", 20, 30, "title")
+        title = self.names.title
+        yield self._say(title or f"Session {session_id}", 20, 30, "title")
         parts = [
+            *([f"session {session_id}"] if title else []),
             timeline.status,
             f"from {timestamp(timeline.start)}",
             f"{duration(timeline.end - timeline.start)} long",
@@ -412,10 +460,14 @@ class _Picture:
             colour = self.colour_of[timeline.groups.get(each, each)]
             yield self.d.Circle(26, y + _ROW / 2, 5, fill=colour)
             place = timeline.places.get(each)
-            name = each[:8] if place is None else f"{place}  {each[:8]}"
-            label = self._say(name, 40, y + _ROW / 2 + 4.5, "name")
+            name = self.names.of(each)
+            short = each[:8] if name is None else _cut(name)
+            place_and_name = short if place is None or name is not None else f"{place}  {short}"
+            label = self._say(place_and_name, 40, y + _ROW / 2 + 4.5, "name")
             group = timeline.groups.get(each)
-            label.append_title(_text(each if group is None else f"{each}, group {group}"))
+            full = each if name is None else f"{name} ({each})"
+            team = "" if group is None else self.names.of(group) or f"group {group}"
+            label.append_title(_text(f"{full}, {team}" if team else full))
             yield label
             used = timeline.used(each)
             if used:
@@ -466,7 +518,9 @@ class _Picture:
             if mark.participant_id not in self.row_of:
                 continue
             shape = self._shape(mark.kind, self._x(mark.at), self._y(mark.participant_id) + _ROW / 2)
-            shape.append_title(_text(f"{mark.text}, at {duration(max(0, mark.at - self.timeline.start))}"))
+            shape.append_title(
+                _text(f"{self.names.within(mark.text)}, at {duration(max(0, mark.at - self.timeline.start))}")
+            )
             yield shape
 
     def _shape(self, kind: str, x: float, y: float) -> drawsvg.DrawingElement:
@@ -509,6 +563,16 @@ def _clock(seconds: int) -> str:
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _cut(name: str) -> str:
+    """A name as long as there is room for beside the bars. Wide characters take twice the room."""
+    room = _ROOM_FOR_A_NAME
+    for at, each in enumerate(name):
+        room -= 2 if east_asian_width(each) in "WF" else 1
+        if room < 0:
+            return f"{name[: at - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return name
 
 
 def _text(text: str) -> str:

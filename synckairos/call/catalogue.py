@@ -1,6 +1,6 @@
-"""The functions of the library and what they take, read from the comments above their code in `lua/functions`.
+"""The functions of the library and what they take, read from the comments above their code.
 
-Each of these comments begins with the call, as in `-- sk_turn 4 <keys> <participant id> [options]`, so a
+Each comment in `lua/functions` begins with the call: `-- sk_turn 4 <keys> <participant id> [options]`. So a
 function that is added to the library is found here without a list of its own.
 """
 

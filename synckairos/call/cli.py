@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,7 +95,13 @@ def _command(function: Function) -> click.Command:
 
     subject = [click.Argument(["subject"], metavar=function.subject)] if function.subject else []
     rest = click.Argument(
-        ["arguments"], nargs=-1, type=click.UNPROCESSED, metavar=function.arguments or "[no arguments]"
+        ["arguments"],
+        nargs=-1,
+        type=click.UNPROCESSED,
+        metavar=function.arguments or "[no arguments]",
+        shell_complete=lambda _ctx, _param, begun: [
+            name for name in option_names(function) if name.startswith(begun.upper())
+        ],
     )
     options = f"\n\n[options] are {OPTIONS}." if "[options]" in function.arguments else ""
     made = click.Command(
@@ -108,6 +115,12 @@ def _command(function: Function) -> click.Command:
     for option in reversed(_options()):
         made.params.append(option)
     return made
+
+
+def option_names(function: Function) -> list[str]:
+    """The names of the options that a function takes, in the order in which its page has them."""
+    taken = function.arguments.replace("[options]", OPTIONS)
+    return list(dict.fromkeys(re.findall(r"\b[A-Z]{3,}\b", taken)))
 
 
 def _options() -> list[click.Parameter]:

@@ -224,6 +224,15 @@ export interface Preset {
   title: string;
   description: string;
   config: Partial<Config>;
+  /** A call that is sent during the session, with the text of a button for it; null where there is none. */
+  use: {
+    when: string;
+    button: string;
+    method: "PATCH" | "POST";
+    /** With `{session_id}` for the session's id. */
+    path: string;
+    body: Record<string, unknown>;
+  } | null;
   [more: string]: unknown;
 }
 
@@ -551,6 +560,11 @@ export interface Runtime {
   random(): number;
   document: Document | undefined;
   window: Window | undefined;
+  /**
+   * A round trip to the server's clock that was measured before: sent at `t1` and back at `t4` by `now()`, received
+   * at `t2` and answered at `t3` by the server's clock. Null where there is none.
+   */
+  measured?(): { t1: number; t2: number; t3: number; t4: number } | null;
 }
 
 /** A client of one SyncKairos service. */

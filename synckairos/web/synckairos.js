@@ -1358,6 +1358,7 @@ class ServerTime {
       this.#lastTickAt = this.#runtime.now();
       this.#dateOffset = this.#runtime.date() - this.#lastTickAt;
       this.#tick();
+      this.#after(0, () => this.#takeMeasured()); // then who has the session listens
       this.#after(inMs, () => this.burst());
     }
   }
@@ -1393,6 +1394,15 @@ class ServerTime {
   pong({ t1, t2, t3 }) {
     if (this.#pings.delete(t1)) {
       this.#addSample(t1, t2, t3);
+    }
+  }
+
+  /** A round trip that the page measured before this module was there. */
+  #takeMeasured() {
+    const measured = this.#runtime.measured?.() ?? null;
+    if (measured !== null) {
+      const { t1, t2, t3, t4 } = measured;
+      this.#addSample(t1, t2, t3, t4);
     }
   }
 
@@ -1452,12 +1462,12 @@ class ServerTime {
     return this.#client.hasSessions() || this.#listeners.size > 0 || now - this.#lookedAt < LOOKED_AT_MS;
   }
 
-  #addSample(t1, t2, t3) {
+  #addSample(t1, t2, t3, t4 = this.#runtime.now()) {
     if (this.#isStopped || !Number.isFinite(t2) || !Number.isFinite(t3)) {
       return;
     }
     const now = this.#runtime.now();
-    this.#filter.add(t1, t2 + 0.5, t3 + 0.5, now);
+    this.#filter.add(t1, t2 + 0.5, t3 + 0.5, t4);
     const estimate = this.#filter.estimate(now);
     if (estimate === null) {
       return;
@@ -2591,7 +2601,8 @@ export class SyncKairos {
    * @param {Function} [options.WebSocket] default: the runtime's own, which Node.js has from version 22
    * @param {Function} [options.fetch] default: the runtime's own
    * @param {object} [options.runtime] for tests and other runtimes: what to use in place of WebSocket, fetch,
-   *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window
+   *   now (monotonic ms), date, setTimeout, clearTimeout, random, document, window; and `measured()`, which
+   *   gives a round trip that was measured before, `{t1, t2, t3, t4}`, or null
    */
   constructor({
     url = ownService(), token = null, reconnectAttempts = 10, maxSkewMs = Infinity,

@@ -82,13 +82,31 @@ async def test_a_lost_session_goes_on_as_it_was(running: Audited) -> None:
 async def test_a_restored_session_has_the_newest_metadata(running: Audited) -> None:
     before = await played(running, metadata={"title": "Final", "names": {"a": "Anna"}})
     session_id = before["session_id"]
-    await running.sessions.patch_metadata(session_id, b'{"names":{"a":null,"b":"Ben"},"tags":[],"odd":[null,1.0]}')
+    await running.sessions.patch_metadata(
+        session_id, b'{"names":{"a":null,"b":"Ben"},"tags":[],"odd":[null,1.0]}'
+    )
     await running.archived()
     running.lose_all()
     text = (await running.api.get(at(session_id))).text
     assert '"metadata":{"title":"Final","names":{"b":"Ben"},"tags":[],"odd":[null,1.0]}' in text
     await running.sessions.patch_metadata(session_id, b'{"title":"Lost"}')
     assert (await running.state(session_id))["metadata"]["title"] == "Lost"
+
+
+async def test_odd_metadata_is_stored_and_comes_back(running: Audited) -> None:
+    """What some programs cannot read or keep: NUL, numbers beyond all bounds, an event's own names."""
+    before = await played(running)
+    session_id = before["session_id"]
+    odd = '{"nul":"\\u0000","large":1e999,"digits":0.1234567890123456789,"event":"session.deleted","v":1}'
+    change = await running.sessions.patch_metadata(session_id, odd.encode())
+    assert change is not None
+    await running.archived()
+    [stored] = await running.store.newest_events(session_id, 1)
+    assert (stored.version, stored.body) == (change.version, change.raw)
+    running.lose_all()
+    text = (await running.api.get(at(session_id))).text
+    assert f'"metadata":{odd},' in text
+    assert (await running.sessions.switch(session_id)).version == change.version + 2
 
 
 Call = Callable[[Sessions, str], Awaitable[Any]]

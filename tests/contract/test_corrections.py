@@ -215,8 +215,8 @@ async def test_long_times_are_refused_without_long_clocks(api: httpx.AsyncClient
 async def test_metadata_is_patched_in_any_status(api: httpx.AsyncClient) -> None:
     session = await create(api, chess(metadata={"title": "Club night", "names": {"a": "Anna"}}))
     path = at(session, "/metadata")
-    text = b'{"metadata": {"names": {"b": "Bj\xc3\xb6rn"}, "title": null, "tags": [], "odd": [null, {}, 1.0, 1e2]}}'
-    response = await api.patch(path, content=text)
+    text = '{"metadata": {"names": {"b": "Björn"}, "title": null, "tags": [], "odd": [null, {}, 1.0, 1e2]}}'
+    response = await api.patch(path, content=text.encode())
     change = response.json()["data"]
     assert (change["event"], change["version"], change["status"]) == ("metadata.changed", 2, "pending")
     wanted = '{"names":{"a":"Anna","b":"Björn"},"tags":[],"odd":[null,{},1.0,1e2]}'
@@ -235,7 +235,8 @@ async def test_what_is_wrong_with_a_patch_of_metadata_is_named(api: httpx.AsyncC
     session = await create(api)
     path = at(session, "/metadata")
     assert fields_of(await api.patch(path, json={})) == ["metadata"]
-    for value in (None, [], 1, "{}"):
+    values: list[Any] = [None, [], 1, "{}"]
+    for value in values:
         assert fields_of(await api.patch(path, json={"metadata": value})) == ["metadata"]
     wrong = {"metadata": {}, "expected_version": -1, "colour": 1}
     assert fields_of(await api.patch(path, json=wrong)) == ["expected_version", "colour"]

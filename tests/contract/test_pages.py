@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
+import struct
 from importlib import resources
 from urllib.parse import urljoin
 
@@ -12,6 +16,7 @@ import pytest
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 MODULES = ("/synckairos.js", "/synckairos.d.ts", "/useSyncKairos.js", "/useSyncKairos.d.ts")
 PAGES = ("/", f"/s/{SESSION}", f"/s/{SESSION}?bare", "/room/club-night")
+ENDINGS = ("js", "css", "svg", "png", "html", "webmanifest")
 FOLDER = resources.files("synckairos") / "web"
 
 
@@ -28,6 +33,10 @@ async def test_a_page_loads_and_asks_nothing_elsewhere_and_cannot_be_framed(
     assert policy["default-src"] == "'self'"
     assert policy["connect-src"] == "'self'", "also sockets go nowhere else"
     assert policy["frame-ancestors"] == policy["base-uri"] == policy["object-src"] == "'none'"
+    scripts = policy.pop("script-src").split(" ")
+    (inline,) = re.findall(r"<script>(.*?)</script>", reply.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(inline.encode()).digest()).decode()
+    assert scripts == ["'self'", f"'sha256-{digest}'"], "of scripts in the page only the one that is there"
     assert set(policy.values()) <= {"'self'", "'none'"}
     assert reply.headers["x-content-type-options"] == "nosniff"
     assert reply.headers["referrer-policy"] == "no-referrer"
@@ -59,30 +68,137 @@ async def loaded_by(api: httpx.AsyncClient, page: str) -> set[str]:
         reply = await api.get(address)
         assert reply.status_code == 200, address
         names = re.findall(r'(?:src|href)="([^"#]+)"', reply.text) if address == page else []
-        names += re.findall(r'(?:from|import)\s*\(?\s*"([./][^"]+)"', reply.text)
-        names += re.findall(r'@import\s+(?:url\()?"([^"]+)"', reply.text)
+        if address.endswith((".js", page)):
+            names += re.findall(r'"(/console/built/[^"]+)"', reply.text)
+        if address.endswith(".webmanifest"):
+            names += re.findall(r'"src": "([^"]+)"', reply.text)
         for name in names:
             target = urljoin(address, name)
-            if target.rpartition(".")[2] in ("js", "css", "svg", "html") and target not in found:
+            if target.rpartition(".")[2] in ENDINGS and target not in found:
                 found.add(target)
                 waiting.append(target)
     return found
 
 
-async def test_every_file_that_the_pages_name_is_there_and_every_file_is_named(
-    api: httpx.AsyncClient,
-) -> None:
-    named = await loaded_by(api, PAGES[0]) | await loaded_by(api, PAGES[1])
-    console = FOLDER / "console"
-    folders, files = [("/console/", console)], set()
-    for prefix, folder in folders:
-        for entry in folder.iterdir():
-            if entry.is_dir():
-                folders.append((f"{prefix}{entry.name}/", entry))
-            elif not entry.name.endswith(".html"):
-                files.add(prefix + entry.name)
-    assert files - named == set()
+async def test_every_file_that_the_pages_name_is_there_and_is_never_another(api: httpx.AsyncClient) -> None:
+    named = {name for page in PAGES for name in await loaded_by(api, page)}
     assert all(name.startswith("/") for name in named), "everything comes from the same server"
+    built = {name for name in named if name.startswith("/console/built/")}
+    assert len(built) >= 5, "each page has a script and a style, and both the icon"
+    for name in built:
+        reply = await api.get(name)
+        assert reply.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert hashlib.sha256(reply.content).hexdigest()[:12] in name
+    assert "/manifest.webmanifest" in named
+
+
+async def test_what_another_release_has_packed_is_answered_and_kept_by_nobody(api: httpx.AsyncClient) -> None:
+    """While a release replaces another one, a page of the one asks a process of the other."""
+    (name,) = re.findall(r'src="(/console/built/session-\w+[.]js)"', (await api.get(PAGES[1])).text)
+    ours = await api.get(name)
+    other = await api.get(re.sub(r"-\w+[.]js", "-0123456789ab.js", name))
+    assert other.content == ours.content
+    assert other.headers["cache-control"] == "no-store"
+    assert (await api.get("/console/built/nothing-0123456789ab.js")).status_code == 404
+
+
+async def test_sources_stay_where_they_were(api: httpx.AsyncClient) -> None:
+    for path in ("session/session.js", "session/views/clock.js", "shared/base.css", "shared/icon.svg"):
+        reply = await api.get(f"/console/{path}")
+        assert reply.content == (FOLDER / "console" / path).read_bytes()
+        assert reply.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sent"),
+    [
+        ("gzip", "gzip"),
+        ("gzip, deflate, br, zstd", "zstd"),
+        ("zstd;q=0.1, gzip;q=0.5", "gzip"),
+        ("zstd;q=0, *", "gzip"),
+        ("identity, gzip;q=0.5", None),
+        ("br", None),
+        ("", None),
+    ],
+)
+async def test_files_come_compressed_as_the_browser_can_read_them(
+    api: httpx.AsyncClient, accepted: str, sent: str | None
+) -> None:
+    for address in (PAGES[0], MODULES[0], "/console/shared/base.css", "/sw.js"):
+        plain = await api.get(address, headers={"accept-encoding": "identity"})
+        reply = await api.get(address, headers={"accept-encoding": accepted})
+        assert reply.headers.get("content-encoding") == sent
+        assert "Accept-Encoding" in reply.headers["vary"]
+        assert reply.content == plain.content
+        assert (reply.headers["etag"] == plain.headers["etag"]) == (sent is None)
+        if sent is not None:
+            assert int(reply.headers["content-length"]) < len(plain.content) * 0.6
+
+
+async def test_a_picture_is_not_compressed_again(api: httpx.AsyncClient) -> None:
+    reply = await api.get("/console/shared/icon-192.png", headers={"accept-encoding": "gzip"})
+    assert (reply.headers["content-type"], reply.headers.get("content-encoding")) == ("image/png", None)
+    assert reply.content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("address", ["/nothing", "/rooms/x", "/console/none.js", "/s/x/y", "/ws/x"])
+async def test_a_browser_gets_a_page_where_nothing_is(api: httpx.AsyncClient, address: str) -> None:
+    accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    reply = await api.get(address, headers=accept)
+    assert (reply.status_code, reply.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert '<a class="button primary" href="/">' in reply.text
+    assert "script-src 'self' 'sha256-" in reply.headers["content-security-policy"]
+    assert reply.headers["vary"] == "Accept, Accept-Encoding"
+    for headers in ({}, {"accept": "application/json"}):
+        program = await api.get(address, headers=headers)
+        assert (program.status_code, program.json()["error"]["code"]) == (404, "NOT_FOUND")
+    assert (await api.post(address, headers=accept)).headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("address", ["/v1/nothing", f"/v1/sessions/{SESSION}"])
+async def test_the_api_answers_a_browser_as_everybody(api: httpx.AsyncClient, address: str) -> None:
+    reply = await api.get(address, headers={"accept": "text/html"})
+    assert (reply.status_code, reply.headers["content-type"]) == (404, "application/json")
+
+
+async def test_a_device_may_install_the_console(api: httpx.AsyncClient) -> None:
+    manifest = (await api.get("/manifest.webmanifest")).json()
+    assert (manifest["start_url"], manifest["scope"], manifest["display"]) == ("/", "/", "standalone")
+    found = set()
+    for icon in manifest["icons"]:
+        reply = await api.get(icon["src"])
+        assert reply.headers["content-type"] == icon["type"]
+        if icon["type"] == "image/png":
+            found.add((icon["sizes"], icon.get("purpose", "any")))
+            width, height = struct.unpack(">II", reply.content[16:24])
+            assert icon["sizes"] == f"{width}x{height}"
+            assert len(reply.content) < 30_000
+    assert found == {("192x192", "any"), ("512x512", "any"), ("512x512", "maskable")}
+    for page in PAGES:
+        text = (await api.get(page)).text
+        assert '<link rel="manifest" href="/manifest.webmanifest">' in text
+        assert (await api.get("/console/shared/icon-180.png")).status_code == 200
+        assert '<link rel="apple-touch-icon" href="/console/shared/icon-180.png">' in text
+
+
+async def test_the_service_worker_knows_this_release(
+    api: httpx.AsyncClient, limited: httpx.AsyncClient
+) -> None:
+    reply = await api.get("/sw.js")
+    assert reply.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert reply.headers["cache-control"] == "no-cache"
+    release, known = re.findall(r'^const RELEASE="(\w+)",KNOWN=(\{.*\});$', reply.text, re.MULTILINE)[0]
+    parts = json.loads(known)
+    for paths, query, at, tag in parts["pages"]:
+        assert re.fullmatch(paths, at.partition("?")[0])
+        assert at.partition("?")[2] == query
+        page = await api.get(at)
+        assert page.status_code == 200
+        assert tag in page.headers["etag"]
+    for file in (*parts["files"], *(path for paths in parts["texts"] for path in paths)):
+        assert (await api.get(file)).headers["cache-control"].endswith("immutable")
+    other = re.findall(r'^const RELEASE="(\w+)"', (await limited.get("/sw.js")).text)
+    assert other != [release], "pages that other origins may frame are kept with another policy"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -142,8 +258,9 @@ async def test_no_address_is_sent_here_to_become_a_qr_code(api: httpx.AsyncClien
 
 async def test_a_page_is_told_about_without_being_sent(api: httpx.AsyncClient) -> None:
     for address in (*PAGES, MODULES[0]):
-        whole = await api.get(address)
-        head = await api.head(address)
+        as_it_is = {"accept-encoding": "identity"}
+        whole = await api.get(address, headers=as_it_is)
+        head = await api.head(address, headers=as_it_is)
         assert (head.status_code, head.content) == (200, b"")
         assert head.headers["etag"] == whole.headers["etag"]
         assert head.headers["content-length"] == str(len(whole.content))
@@ -157,4 +274,6 @@ async def test_the_session_page_is_there_whatever_its_address_ends_with(
 ) -> None:
     """The page says what is wrong with the link, in words; an answer of the API would not."""
     page = await api.get(PAGES[1])
-    assert (await api.get(f"/s/{end}")).content == page.content
+    found = await api.get(f"/s/{end}")
+    assert found.content == page.content
+    assert found.status_code == (200 if end == SESSION.upper() else 404)

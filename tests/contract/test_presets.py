@@ -34,6 +34,7 @@ async def test_the_list(api: httpx.AsyncClient) -> None:
     assert by_name["blitz"]["use"] is None
     assert by_name["auction"]["use"] == {
         "when": "with every bid",
+        "button": "Bid (+0:10)",
         "method": "PATCH",
         "path": "/v1/sessions/{session_id}/clock",
         "body": {"add_ms": 10_000, "within_ms": 10_000, "reason": "bid"},

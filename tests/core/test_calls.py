@@ -29,9 +29,16 @@ MUTATIONS = [
     "adjust",
     "join",
     "leave",
+    "metadata",
     "delete",
 ]
-ARGUMENTS = {"adjust": ["ADD", "5"], "join": [json.dumps(people(1)[0])], "leave": [P[0]], "create": [CONFIG]}
+ARGUMENTS = {
+    "adjust": ["ADD", "5"],
+    "metadata": ['{"a":1}'],
+    "join": [json.dumps(people(1)[0])],
+    "leave": [P[0]],
+    "create": [CONFIG],
+}
 
 
 def code(game: Game, function: str, *args: str | int, at: int | None = None) -> str:

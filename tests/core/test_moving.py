@@ -398,3 +398,24 @@ def test_turns_from_before_the_move_can_be_taken_back_after_it(
     assert (payload["active_participant_id"], payload["time_remaining_ms"]) == (P[0], 60_000)
     assert moved.deadline() == 75_000 + apart
     assert moved.do("reset", at=16_000 + apart)["payload"]["status"] == "pending"
+
+
+def test_metadata_goes_along_however_much_of_it_the_log_has(core: Driver, target: Driver) -> None:
+    """The metadata, and the requests that changed it."""
+    game = Game(core, players(60_000, 60_000, metadata={"odd": [None, {}]})).start()
+    for number in range(70):
+        game.do("metadata", json.dumps({"text": f"{number:05}" * 2000}), at=1000)
+    last = game.do("metadata", '{"text":"here","names":{"a":"Anna"}}', "REQUEST", "m1", at=2000)
+    mover = Mover(core, target, 500)
+    mover.until("move_finish", 3000)
+    assert len(mover.sent) == 1 + 64
+    moved = at_target(game, mover)
+    wanted: Json = {"odd": [None, {}], "text": "here", "names": {"a": "Anna"}}
+    assert moved.state(at=4000)["metadata"] == wanted
+    again = moved.do("metadata", '{"text":"here","names":{"a":"Anna"}}', "REQUEST", "m1")
+    assert again == last | {"replayed": True}
+    assert moved.do("metadata", '{"text":null}')["payload"]["metadata"] == {
+        "odd": [None, {}],
+        "names": {"a": "Anna"},
+    }
+    assert moved.deadline() == 60_500

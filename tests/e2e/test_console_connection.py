@@ -138,6 +138,8 @@ async def test_a_session_that_never_was_is_not_found(console: Console) -> None:
 
 
 async def test_a_link_that_lost_its_end_is_explained(console: Console) -> None:
-    page = await console.open(f"/s/{str(uuid.uuid4())[:20]}")
+    visitor = await console.visitor()
+    visitor.forgive("status of 404")
+    page = await visitor.open(f"{console.service}/s/{str(uuid.uuid4())[:20]}")
     await expect(page.get_by_role("heading", level=1)).to_have_text("This link is not complete")
     await expect(page.get_by_role("link", name="All sessions")).to_be_visible()

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from synckairos.call.catalogue import functions
+from synckairos.call.cli import option_names
 from synckairos.cli import main
 from synckairos.core.library import Library
 from synckairos.run import data_folder
@@ -74,6 +75,30 @@ def test_the_functions_have_as_many_keys_as_the_library_s_page_says() -> None:
     rows = Page(ROOT / "lua" / "README.md").section("Functions").tables[0].rows
     on_page = {codes(row["function"])[0]: int(row["keys"]) for row in rows}
     assert {name: function.keys for name, function in functions().items()} == on_page
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("synckairos ca", ["call"]),
+        ("synckairos call sk_s", ["sk_start", "sk_switch", "sk_schedule"]),
+        ("synckairos call sk_switch abc n", ["NEXT"]),
+        ("synckairos call sk_switch abc CURRENT def EP", ["EPOCH"]),
+        ("synckairos call sk_get abc --re", ["--redis"]),
+    ],
+)
+def test_a_shell_completes_functions_and_their_options(words: str, completed: list[str]) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    shown = CliRunner().invoke(
+        main, [], prog_name="synckairos", env={"_SYNCKAIROS_COMPLETE": "bash_complete", **asked}
+    )
+    assert [line.partition(",")[2] for line in shown.output.split()] == completed
+
+
+def test_option_names_are_words_of_the_library() -> None:
+    taken = set(re.findall(r"\b([A-Z]{3,}) = true", Library.assemble().payload)) | {"EXPORT", "SUMMARY"}
+    for function in functions().values():
+        assert set(option_names(function)) <= taken | {"MOVE", "TARGET", "LEASE", "SHIFT"}, function.name
 
 
 @pytest.mark.one_kind

@@ -154,6 +154,24 @@ async def test_switches_that_cannot_succeed_do_not_close_the_session_for_the_rig
         assert {each.status_code for each in answers} == {200}
 
 
+async def test_changes_of_metadata_take_from_the_limit_of_changes(redis: servers.Server) -> None:
+    """Everybody who watches gets all of it each time."""
+    async with limited(redis) as (_, api):
+        session = await created(api, SERVICE)
+        at, leader = f"/v1/sessions/{session['session_id']}", token("lea", "moderator")
+        patches = [{"metadata": {"text": f"{number}" * 2000}} for number in range(90)]
+        answers = await asyncio.gather(
+            *(api.patch(at + "/metadata", json=each, headers=leader) for each in patches)
+        )
+        assert {each.status_code for each in answers} == {200, 429}
+        assert {limit_of(each) for each in answers if each.status_code == 429} == {"change"}
+        assert code(await api.post(at + "/start", headers=leader)) == (429, "RATE_LIMIT_EXCEEDED")
+        assert answers[0].headers["ratelimit-policy"] == "60;w=60"
+        for role in ("player", "viewer"):
+            refused = await api.patch(at + "/metadata", json=patches[0], headers=token("pia", role))
+            assert code(refused) == (403, "FORBIDDEN")
+
+
 async def test_each_kind_of_call_has_its_limit_and_a_service_only_that_of_the_session(
     redis: servers.Server,
 ) -> None:

@@ -157,7 +157,7 @@ THRESHOLDS = (0, 1, 500, 1000, 1500, 4000, 9999)
 WARNINGS = [None, None, *[list(some) for n in (0, 1, 2, 3) for some in combinations(THRESHOLDS, n)]]
 # Fields that change no clock, and whether the config has absent fields as null.
 METADATA: list[Json | None] = [None, {}, {"a": [], "b": {}, "c": None, "d": 2**53 - 1, 'é\n"': "\u2028"}]
-PATCHED = [
+PATCHED: list[Any] = [
     1,
     1.0,
     True,
@@ -170,7 +170,7 @@ PATCHED = [
     {"b": {"c": 1}},
     {"b": {"c": None, "d": "x"}},
 ]
-LARGE = [
+LARGE: list[Json] = [
     {"a": "x" * 6000},
     {"b": {"x": "y" * 6000}},
     {str(i): i for i in range(60)},

@@ -38,13 +38,17 @@ def test_a_list_is_read_in_its_order() -> None:
         (GOOD.replace("title", "titel"), "titel"),
         (GOOD.replace("Fast.", '""'), "description"),
         (
-            GOOD + "  use: {when: always, method: PATCH, path: /v1/sessions/7/clock, body: {add_ms: 1}}",
+            GOOD + "  use: {when: always, button: Go, method: PATCH, path: /v1/sessions/7/x, body: {a: 1}}",
             "path",
         ),
         (
             GOOD
-            + "  use: {when: always, method: GET, path: '/v1/sessions/{session_id}/clock', body: {a: 1}}",
+            + "  use: {when: always, button: Go, method: GET, path: '/v1/sessions/{session_id}/x', body: {}}",
             "GET",
+        ),
+        (
+            GOOD + "  use: {when: always, method: POST, path: '/v1/sessions/{session_id}/switch', body: {}}",
+            "button",
         ),
         (
             GOOD.replace("sync_mode: per_participant", "participants: [], session_id: x"),

@@ -295,6 +295,33 @@ def test_rows_stand_in_the_order_of_the_rotation() -> None:
     assert names == ["0 a0000000", "1 a0000000", "2 a0000000"]
 
 
+def test_names_stand_in_place_of_ids() -> None:
+    story = Story(A, B, C, groups=("f" * 8, "f" * 8, "f" * 8))
+    story.tell(0, "session.started", "running", A, 0)
+    story.tell(
+        2, "time.adjusted", "running", A, 0, adjusted_ms=5000, adjust_reason=f"asked by {B.upper()}, {C}"
+    )
+    metadata = {
+        "title": " Club\u202e night ",
+        "names": {A: "Anna Maria Magdalena", B: "Ben", "f" * 8: "The Owls", C: 7},
+    }
+    drawn = draw(follow(story.events, START + 20_000), SESSION, 3, metadata)
+    said = texts(ET.fromstring(drawn))
+    assert {"Timeline of Club night", "Club night", "Anna Maria Ma\u2026", "Ben", "2 a0000000"} <= set(said)
+    assert f"Anna Maria Magdalena ({A}), The Owls" in said
+    assert any(f"session {SESSION}" in text for text in said), (
+        "the id is still there for whoever looks for it"
+    )
+    assert any(text.startswith(f"adjusted by +5 s: asked by Ben, {C}") for text in said)
+    # What changed the metadata among the events says the names, where nobody else does.
+    story.tell(3, "metadata.changed", "running", A, 0, metadata={"names": {A: "Anja"}, "title": 5})
+    said = texts(picture(story))
+    assert "Anja" in said
+    assert f"Session {SESSION}" in said
+    for odd in ({"names": [A]}, {"names": None, "title": "  "}, {"names": {A: ""}}):
+        assert f"Session {SESSION}" in texts(ET.fromstring(draw(follow(story.events), SESSION, 3, odd)))
+
+
 def test_it_says_what_is_missing() -> None:
     story = Story(*(f"{n:08x}-0000-4000-8000-000000000000" for n in range(MAX_ROWS + 36)))
     story.people = []

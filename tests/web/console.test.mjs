@@ -161,6 +161,47 @@ test("a fresh turn in a pause begins at zero", async () => {
   ]);
 });
 
+test("a change of the metadata says what changed, by what was there before it", async () => {
+  const said = (...all) => ["metadata.changed", 5, { metadata: Object.assign({}, ...all) }];
+  const title = { title: "Final" };
+  const dark = { blackout: true };
+  const says = (...texts) => ({ announcements: texts.map((text) => ({ at_ms: NOW, text })) });
+  const track = await trackOf(
+    said(title, { message: { text: " Time\n is up " } }),
+    said(title),
+    said({ title: 7 }),
+    said(title),
+    said(title, dark),
+    said(title, dark, says("Ten minutes")),
+    said(title, dark, says("Ten minutes", "Five minutes")),
+    said(title, dark, says("Five minutes")),
+    said(title, dark, says("Five minutes"), { next_session: "x" }),
+    said(title, says("Five minutes"), { next_session: "x" }),
+    said(title, { names: { a: "Anna" } }),
+    said(title, { names: { a: "Anne" } }),
+    said(title, { names: { a: "Anne" }, message: "no message", agenda: null }),
+    said(title, { names: { a: "Anne" }, message: "no message", agenda: {} }),
+    said(title, { names: { a: "Anne" }, message: "no message", agenda: {}, toString: 1 }),
+    said(title, { run: { undone: [1] } }),
+    said(title, { run: { undone: [2] } }),
+    said(title, { splits: ["One"] }),
+  );
+  assert.deepEqual(track.lines.map(({ text }) => text), [
+    "A message was shown: “Time is up”", "The message was taken away", "The title was removed",
+    "The title is now “Final”", "The screens were blacked out", "It was announced: “Ten minutes”",
+    "It was announced: “Five minutes”", "Announcements were changed", "A rematch was made",
+    "The screens show the clock again", "Details of the session were changed", "Names were changed",
+    "Details of the session were changed", "The agenda was changed", "Details of the session were changed",
+    "Details of the session were changed", "A split was undone, skipped or counted again", "The splits were changed",
+  ]);
+  assert.deepEqual(new Set(track.lines.map(({ participantId }) => participantId)), new Set([null]));
+  // Where it was read to its end, what was there before is known.
+  const read = await trackOfOne({ metadata: { message: { text: "A" }, tags: [] } }, ["session.paused", 1, {}]);
+  read.follow({ version: 2, server_time_ms: NOW, payload: { ...read.last.payload, event: "metadata.changed",
+    metadata: { tags: [] } } });
+  assert.equal(read.lines[1].text, "The message was taken away");
+});
+
 test("an end says why it came, and an adjust of the total that it was one", async () => {
   const completed = (count) => ["session.completed", 60,
     { status: "completed", active_participant_id: null, cycle_count: count, reason: "auto" }];

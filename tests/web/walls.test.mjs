@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const web = "../../synckairos/web/console";
-const { announcementsOf, examConfig, rowAt, rowsOf } = await import(`${web}/session/exam.js`);
+const { announcementsOf, examConfig, rowAt, rowsOf } = await import(`${web}/shared/exam.js`);
 const { planOf, plannedStart, timesOf } = await import(`${web}/session/agenda.js`);
 const { readAgenda } = await import(`${web}/list/agenda_lines.js`);
 const { screensOf } = await import(`${web}/session/screens.js`);

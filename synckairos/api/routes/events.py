@@ -73,7 +73,9 @@ async def get_timeline(request: ApiRequest, session_id: str) -> Reply:
         )
         _check_since(reader, since, history.version)
         picture = await asyncio.to_thread(
-            lambda: timeline.draw(timeline.follow(history.events, history.now), session_id, history.version)
+            lambda: timeline.draw(
+                timeline.follow(history.events, history.now), session_id, history.version, history.metadata
+            )
         )
     reply = Reply(picture, content_type="image/svg+xml")
     reply.headers["content-security-policy"] = _POLICY_OF_PICTURES

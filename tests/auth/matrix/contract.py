@@ -259,6 +259,8 @@ ROUTES = {
     "GET /console/{page}/{file}": _PUBLIC,
     "GET /console/{page}/{folder}/{file}": _PUBLIC,
     "GET /favicon.ico": _PUBLIC,
+    "GET /manifest.webmanifest": _PUBLIC,
+    "GET /sw.js": _PUBLIC,
     "GET /synckairos.js": _PUBLIC,
     "GET /synckairos.d.ts": _PUBLIC,
     "GET /useSyncKairos.js": _PUBLIC,

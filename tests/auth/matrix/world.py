@@ -243,7 +243,7 @@ class World:
         named = {"session_id": session.session_id, "participant_id": participant, "group_id": TEAMS[1]}
         file = "board.js" if "{folder}" in name else "face.js"
         files = {"page": "session", "folder": "views", "file": file}
-        others = {"link_id": session.link, "webhook_id": WEBHOOK, "delivery_id": DELIVERY}
+        others = {"link_id": session.link, "webhook_id": WEBHOOK, "delivery_id": DELIVERY, "tag": "club"}
         return name.partition(" ")[2].format(**named, **others, **files)
 
     async def ask(self, who: Who, name: str, target: Target) -> Answer:

@@ -79,7 +79,9 @@ export function agendaForm(client) {
       h(
         "thead",
         {},
-        h("tr", {}, ["number", "item", "length", "begins"].map((each) => h("th", { scope: "col" }, t(`agendaForm.${each}`)))),
+        h("tr", {}, [t("agendaForm.number"), t("agendaForm.item"), t("agendaForm.length"), t("agendaForm.begins")].map((each) =>
+          h("th", { scope: "col" }, each),
+        )),
       ),
       rows,
     ),

@@ -189,6 +189,8 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     const sessionTitle = title.text || (byNames ? "" : isPreset ? presetTexts(preset).title : exam ? t("exam.view") : TITLES[mode]);
     if (sessionTitle) metadata.title = sessionTitle;
     if (more.view) metadata.view = more.view;
+    Object.assign(metadata, more.faces);
+    if (preset) metadata.preset = preset.name; // for the button of its use, also where its times were changed
     splits?.addToMetadata(metadata);
     if (room.text) {
       const tag = tagFrom(room.text);

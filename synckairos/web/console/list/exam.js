@@ -2,7 +2,7 @@
 // wall shows for each row when it finishes.
 
 import { Unreadable, textField } from "./fields.js";
-import { examConfig } from "../session/exam.js";
+import { examConfig } from "../shared/exam.js";
 import { list as listed, t } from "../shared/i18n.js";
 import { formatDuration } from "../shared/time.js";
 import { h, setText } from "../shared/ui.js";

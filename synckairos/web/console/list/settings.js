@@ -9,6 +9,7 @@ import {
   selectField,
   textField,
 } from "./fields.js";
+import { lightsPart } from "./lights.js";
 import { OWNERS } from "./modes.js";
 import { t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
@@ -51,6 +52,7 @@ export function settingsPart(given, participants, wording) {
     }),
     paths: ["warnings_ms"],
   });
+  const lights = lightsPart(warnings, () => ({ sync_mode: mode, action_on_timeout: { type: timeout.value } }));
   const lag = checkField({
     label: t("settings.lag"),
     hint: t("settings.lagHint"),
@@ -150,6 +152,7 @@ export function settingsPart(given, participants, wording) {
     );
     command.element.hidden = timeout.value !== "auto_action";
     lag.element.hidden = !owned;
+    lights.show();
     updateNames();
   }
 
@@ -182,6 +185,7 @@ export function settingsPart(given, participants, wording) {
       { class: "stack" },
       h("div", { class: "row" }, timeout.element, command.element),
       warnings.element,
+      lights.element,
       h("div", { class: "row" }, pauses.element, pause.element, pauseTotal.element),
       h("div", { class: "checks" }, mayPause.element, mayChooseNext.element, lag.element),
       h("div", { class: "row" }, starts.element, ends.element),
@@ -191,6 +195,10 @@ export function settingsPart(given, participants, wording) {
     /** The id of the participant who begins; null for the first one. */
     get first() {
       return participants.people.some(([id]) => id === begins.value) ? begins.value : null;
+    },
+    /** The members of the metadata for the faces: their lights, and the direction in which they count. */
+    get faces() {
+      return lights.metadata;
     },
     get view() {
       return view.value;

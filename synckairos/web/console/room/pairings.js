@@ -12,12 +12,12 @@ const BETWEEN = [/\t+/, /\s+vs\.?\s+/i, /\s+[-–—]\s+/, /\s*;\s*/, /\s*,\s*/]
 const NUMBERED = /^(\d{1,4})\s*[.)]\s+(?=\S)/;
 
 /** What a column of a table may be called. */
-const COLUMNS = {
-  board: "board", no: "board", "#": "board", table: "board", room: "board",
-  white: "first", "player 1": "first", first: "first", name: "first", title: "first",
-  black: "second", "player 2": "second", second: "second",
-  time: "time",
-};
+const COLUMNS = new Map([
+  ...["board", "no", "#", "table", "room"].map((each) => [each, "board"]),
+  ...["white", "player 1", "first", "name", "title"].map((each) => [each, "first"]),
+  ...["black", "player 2", "second"].map((each) => [each, "second"]),
+  ["time", "time"],
+]);
 
 /**
  * @typedef {object} Pairing
@@ -82,7 +82,7 @@ export function readPairings(text, { names: count = 2, from = 1 } = {}) {
 /** The separator and the columns of a table, if this line is its heading; otherwise null. */
 function headingOf(line, count) {
   for (const separator of ["\t", ";", ","]) {
-    const columns = (cellsOf(line, separator) ?? []).map((cell) => COLUMNS[cell.trim().toLowerCase()] ?? null);
+    const columns = (cellsOf(line, separator) ?? []).map((cell) => COLUMNS.get(cell.trim().toLowerCase()) ?? null);
     const needed = count === 2 ? ["first", "second"] : ["first"];
     const isHeading = columns.length > 1 || count === 1;
     if (isHeading && needed.every((name) => columns.includes(name))) return { separator, columns };

@@ -12,9 +12,13 @@ import {
   toast,
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
-import { MAX_ANNOUNCEMENTS, announcementsOf } from "./exam.js";
+import { nextSessionOf } from "../shared/next.js";
+import { MAX_ANNOUNCEMENTS, announcementsOf } from "../shared/exam.js";
+import { againConfig, firstEvents, idOfAgain } from "./repeat.js";
+import { movesOf } from "./counting.js";
 import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
+import { vibrate } from "./touch.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
@@ -131,7 +135,10 @@ export class Actions {
       return true;
     } catch (error) {
       if (error.code === "UNAUTHENTICATED") askForToken();
-      else toast(explain(error, this.page), { kind: "error", seconds: 8 });
+      else {
+        const text = explain(error, this.page);
+        toast(this.page.people?.inText(text) ?? text, { kind: "error", seconds: 8 });
+      }
       return false;
     }
   }
@@ -203,6 +210,12 @@ export class Actions {
     return this.endTurn(next);
   }
 
+  /** Whether this page may end the running turn and say whose is next. */
+  get mayNameNext() {
+    const { rights, state } = this.page;
+    return state.status === "running" && state.participants.length > 1 && hasNext(state) && rights.mayChooseNext(state);
+  }
+
   /** Ends the last turn, and the session with it, without asking: the end of a run. */
   finish() {
     if (!this.may("complete") || this.#bounces()) return false;
@@ -223,6 +236,7 @@ export class Actions {
     const { session, sound, state } = this.page;
     if (!this.may("switch")) return false;
     sound.play("press");
+    vibrate("press");
     return this.run(() => session.switch({ next, current: state.active_participant_id }));
   }
 
@@ -292,7 +306,10 @@ export class Actions {
       yes: t("word.reopen"),
       no: t("reopen.no"),
     });
-    return sure && this.run(() => this.page.session.reopen());
+    return sure && this.run(async () => {
+      await this.#forgetNext();
+      await this.page.session.reopen();
+    });
   }
 
   async reset() {
@@ -303,7 +320,68 @@ export class Actions {
       no: t("reset.no"),
       danger: true,
     });
-    return sure && this.run(() => this.page.session.reset());
+    return sure && this.run(async () => {
+      await this.#forgetNext();
+      await this.page.session.reset();
+    });
+  }
+
+  /** A session that goes on after all is followed by no other one, until it is over again. */
+  async #forgetNext() {
+    const { session, state } = this.page;
+    if (nextSessionOf(state) !== null && this.may("metadata")) await session.patchMetadata({ next_session: null });
+  }
+
+  /** Whether this page may make the session that repeats this one. */
+  get mayPlayAgain() {
+    const { state } = this.page;
+    return isOver(state) && nextSessionOf(state) === null && this.may("create") && this.may("metadata");
+  }
+
+  /**
+   * Makes a session that repeats this one, and leads everybody there who watches.
+   *
+   * @param {boolean} swapped Whether the order of the participants is reversed.
+   */
+  playAgain(swapped) {
+    if (!this.mayPlayAgain) return false;
+    return this.run(async () => {
+      const { page } = this;
+      const { client, session, state } = page;
+      const id = idOfAgain(state);
+      page.isMakingNext = true;
+      try {
+        const config = againConfig(state, await firstEvents(session), { swapped });
+        try {
+          await client.create({ session_id: id, ...config });
+        } catch (error) {
+          // Somebody else asked for the same at the same moment, or this page did and was interrupted.
+          if (error.code !== "SESSION_EXISTS") throw error;
+        }
+        await session.patchMetadata({ next_session: id });
+      } finally {
+        page.isMakingNext = false;
+      }
+      page.goTo(id, { made: true });
+    });
+  }
+
+  /** Goes to the session that follows this one. */
+  follow() {
+    const next = nextSessionOf(this.page.state);
+    return next !== null && this.page.lead(next, { atOnce: true });
+  }
+
+  async delete() {
+    if (!this.may("delete")) return false;
+    const sure = await confirmDialog({
+      title: t("again.deleteTitle"),
+      text: t("again.deleteText"),
+      yes: t("again.deleteYes"),
+      no: t("again.keepSession"),
+      danger: true,
+    });
+    return sure && this.run(() => this.page.session.delete());
   }
 
   async complete() {
@@ -517,35 +595,41 @@ export class Actions {
       ],
       actions: [
         button(t("takeback.keep"), { onclick: () => opened.close() }),
-        button(t("word.takeBack"), { class: "primary", icon: "undo", onclick: take }),
+        button(t("takeback.yes"), { class: "primary", icon: "undo", onclick: take }),
       ],
     });
   }
 
-  /** Opens the dialog that says whose turn it is. */
+  /** Opens the dialog that says whose turn it is; in a session that runs, whose it is next. */
   openTurn() {
     const { page } = this;
     const { people, state } = page;
-    if (!this.may("turn") || !canSetTurn(state)) return;
+    const isNext = this.mayNameNext;
+    if (!isNext && (!this.may("turn") || !canSetTurn(state))) return;
     const isPending = state.status === "pending";
-    const choices = people.participants.map((each) =>
+    const others = people.participants.filter((each) => !isNext || each.id !== state.active_participant_id);
+    const choices = others.map((each) =>
       button(people.nameWithTeam(each.id), {
         "aria-current": each.id === state.active_participant_id ? "true" : null,
         onclick: () => {
           opened.close();
-          this.setTurn(each.id);
+          if (!isNext) this.setTurn(each.id);
+          else if (page.state.active_participant_id === state.active_participant_id) this.next(each.id);
+          else toast(t("roles.tooLate"), { seconds: 5 });
         },
       }),
     );
     const opened = openDialog({
-      title: isPending ? t("turn.whoBegins") : t("turn.whose"),
+      title: isNext ? t("roles.nextTitle") : isPending ? t("turn.whoBegins") : t("turn.whose"),
       body: [
         h(
           "p",
           {},
-          isPending
-            ? t("turn.beginsText")
-            : t("turn.text"),
+          isNext
+            ? t("roles.nextText", { name: people.name(state.active_participant_id) })
+            : isPending
+              ? t("turn.beginsText")
+              : t("turn.text"),
         ),
         h("div", { class: "choices scroll" }, choices),
       ],
@@ -577,7 +661,7 @@ export class Actions {
         h("dt", {}, t("person.used")),
         h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
       ],
-      [h("dt", {}, t("person.turns")), h("dd", {}, String(entry.cycle_count))],
+      [h("dt", {}, t("person.turns")), h("dd", {}, String(movesOf(page, id) ?? entry.cycle_count))],
     ]);
     const close = (work) => () => {
       opened.close();

@@ -1,11 +1,15 @@
 // The page at `/s/<id>?bare`: a session's clocks and nothing else, in the colours and the font of its address. It
 // says nothing, and shows a dot while what it shows may not be right.
 
+import { Cover } from "./cover.js";
+import { screensOf } from "./screens.js";
 import { BareClocks, bareOptions } from "../shared/bare.js";
 import { t } from "../shared/i18n.js";
 import { titleOf } from "../shared/names.js";
+import { nextSessionOf, samePageOf } from "../shared/next.js";
 import { UUID } from "../shared/recent.js";
-import { storedToken } from "../shared/token.js";
+import { cameByLink, storedToken } from "../shared/token.js";
+import { leadsOn } from "./repeat.js";
 import { SyncKairos } from "/synckairos.js";
 
 /** Connections that break and come back within this time show no dot. */
@@ -19,6 +23,7 @@ root.classList.toggle("clear", options.bg === "transparent");
 
 const clocks = new BareClocks(options);
 document.getElementById("clocks").append(clocks.element);
+const cover = new Cover(document.body);
 const lost = document.getElementById("lost");
 const id = location.pathname.split("/").pop().toLowerCase();
 let timer = 0;
@@ -35,8 +40,14 @@ if (UUID.test(id)) {
   const client = new SyncKairos({ url: location.origin, token: storedToken, reconnectAttempts: Infinity, maxSkewMs: Infinity });
   const session = client.session(id);
   session.ready.catch(() => {}); // onConnection says it
+  let before = null;
   session.onChange((state) => {
-    if (state) document.title = titleOf(state);
+    if (!state) return;
+    document.title = titleOf(state);
+    cover.show(screensOf(state.metadata));
+    // Where the session goes on in another one, that is shown. A link is for its own session alone.
+    if (leadsOn(before, state, nextSessionOf) && !cameByLink()) location.replace(samePageOf(nextSessionOf(state)));
+    before = state;
   });
   const connected = () => {
     clearTimeout(timer);

@@ -88,7 +88,7 @@ function table(people, state, track) {
   const byId = new Map();
   for (const cycle of track.cycles) {
     const sum = byId.get(cycle.participantId) ?? { turns: 0, ms: 0, longest: 0 };
-    sum.turns += 1;
+    if (!cycle.unfinished) sum.turns += 1;
     sum.ms += cycle.ms;
     sum.longest = Math.max(sum.longest, cycle.ms);
     byId.set(cycle.participantId, sum);
@@ -117,7 +117,7 @@ function table(people, state, track) {
           "tr",
           {},
           h("th", { scope: "row" }, h("span", { class: `dot hue-${person.hue}` }), person.name),
-          [String(turns), time(ms), time(ms / turns), time(longest)].map((text) =>
+          [String(turns), time(ms), turns === 0 ? "–" : time(ms / turns), time(longest)].map((text) =>
             h("td", { class: "digits" }, text),
           ),
         );

@@ -3,6 +3,7 @@
 
 import { t } from "../shared/i18n.js";
 import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog } from "../shared/ui.js";
+import { Cover } from "./cover.js";
 import { screenAddress, screensOf } from "./screens.js";
 
 /** As long as a message may be; longer ones could not be read from a stage. */
@@ -16,17 +17,11 @@ export class Overlay {
    */
   constructor(page, host) {
     this.page = page;
-    this.host = host;
-    this.text = h("p", { class: "overlay-text" });
-    // A new message is read out at once; under a blackout nothing is.
-    this.message = h("div", { class: "overlay-message", role: "status", hidden: true }, this.text);
-    this.black = h("div", { class: "overlay-black", role: "img", "aria-label": t("screens.isBlack"), hidden: true });
+    this.cover = new Cover(host);
     this.sign = h("div", { class: "overlay-sign", role: "group", "aria-label": t("screens.sign") });
     this.sign.hidden = true;
-    host.append(this.message, this.black, this.sign);
+    host.append(this.sign);
     this.shown = "";
-    this.sizes = new ResizeObserver(() => this.#fit());
-    this.sizes.observe(host);
   }
 
   /** Shows what the state says. */
@@ -37,10 +32,7 @@ export class Overlay {
     const key = JSON.stringify([message, blackout, leads]);
     if (key === this.shown) return;
     this.shown = key;
-    this.black.hidden = leads || !blackout;
-    this.message.hidden = leads || blackout || message === null;
-    this.host.dataset.message = String(!this.message.hidden);
-    setText(this.text, leads || blackout ? "" : (message ?? ""));
+    this.cover.show(leads ? { message: null, blackout: false } : { message, blackout });
     this.sign.hidden = !leads || (!blackout && message === null);
     const { actions } = page;
     fill(
@@ -56,36 +48,7 @@ export class Overlay {
         button(t("screens.light"), { onclick: () => actions.patch({ blackout: null }) }),
       ],
     );
-    this.#fit();
   }
-
-  /** Makes the message as large as it fits. */
-  #fit() {
-    if (!this.message.hidden) fitText(this.text, this.message, 220, 20);
-  }
-}
-
-/**
- * Makes a text as large as its box lets it be.
- *
- * @param {HTMLElement} text
- * @param {HTMLElement} box
- * @param {number} most In px.
- * @param {number} least
- */
-export function fitText(text, box, most, least) {
-  let [low, high] = [Math.floor(least), Math.ceil(most)];
-  const fits = (size) => {
-    text.style.fontSize = `${size}px`;
-    return text.scrollHeight <= box.clientHeight && text.scrollWidth <= box.clientWidth;
-  };
-  if (fits(high)) return;
-  while (high - low > 1) {
-    const middle = Math.floor((low + high) / 2);
-    if (fits(middle)) low = middle;
-    else high = middle;
-  }
-  fits(low);
 }
 
 /** Asks for the message on the screens, and shows it. */

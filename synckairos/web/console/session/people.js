@@ -5,6 +5,8 @@ import { nameGiven, participantName, teamName } from "../shared/names.js";
 
 /** The number of colours for the owners of clocks, as on the timeline. */
 const HUES = 8;
+/** An id somewhere in a text. */
+const ID = /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi;
 
 /**
  * A participant or a team.
@@ -20,6 +22,7 @@ const HUES = 8;
 export class People {
   /** @param {object} state A session's state. */
   constructor(state) {
+    this.state = state;
     this.byGroup = state.sync_mode === "per_group";
     /** @type {Person[]} In the order of the rotation. */
     this.participants = [];
@@ -54,7 +57,17 @@ export class People {
 
   /** @param {string | null} id */
   name(id) {
-    return this.byId.get(id)?.name ?? t("name.someone");
+    return this.#known(id) ?? t("name.someone");
+  }
+
+  /** The name of an id, also of somebody who left; null: none is known. */
+  #known(id) {
+    return this.byId.get(id)?.name ?? (id ? nameGiven(this.state, id) : null);
+  }
+
+  /** A text with names in place of the ids in it, such as a reason that a program gave. */
+  inText(text) {
+    return text.replace(ID, (id) => this.#known(id.toLowerCase()) ?? id);
   }
 
   /**

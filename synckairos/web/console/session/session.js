@@ -3,22 +3,29 @@
 
 import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js";
 import { cameByLink, storedToken } from "../shared/token.js";
-import { t } from "../shared/i18n.js";
+import { leaveFor } from "../shared/back.js";
+import { restFocusOn } from "../shared/dialogs.js";
 import { titleOf } from "../shared/names.js";
+import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
+import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
-import { formatClock, formatDuration } from "../shared/time.js";
+import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
+import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
-import { openHistory } from "./history.js";
+import { EarlySocket, measured } from "./early.js";
+import { loaded, stylesheet } from "../shared/later.js";
+import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
 import { cutShortBy, endOf } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
-import { givenLights, lightsOf } from "./lights.js";
-import { openHelp } from "./menu.js";
+import { givenLights, lightsOf } from "../shared/lights.js";
+import { openHelp, openHistory, share } from "./opening.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
+import { leadsOn } from "./repeat.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { openSchedule } from "./schedule.js";
@@ -29,13 +36,10 @@ import * as states from "./states.js";
 import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
-import { AgendaView } from "./views/agenda.js";
+import { Uses } from "./uses.js";
 import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
-import { SpeedrunView } from "./views/speedrun.js";
-import { ExamView } from "./views/exam.js";
-import { StopwatchView } from "./views/stopwatch.js";
 
 /**
  * The views. Each has an `element` and these methods: `update()` after a change of the state,
@@ -47,18 +51,43 @@ const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
   board: BoardView,
-  stopwatch: StopwatchView,
-  speedrun: SpeedrunView,
-  exam: ExamView,
-  agenda: AgendaView,
 };
+
+/** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
+const LATER = {
+  stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
+  speedrun: async () => {
+    const styles = stylesheet("/console/session/views/speedrun.css");
+    const { SpeedrunView } = await import("./views/speedrun.js");
+    await styles;
+    return SpeedrunView;
+  },
+  exam: async () => {
+    const styles = stylesheet("/console/session/views/exam.css");
+    const { ExamView } = await import("./views/exam.js");
+    await styles;
+    return ExamView;
+  },
+  agenda: async () => {
+    const styles = stylesheet("/console/session/views/agenda.css");
+    const { AgendaView } = await import("./views/agenda.js");
+    await styles;
+    return AgendaView;
+  },
+};
+
+const isView = (name) => Object.hasOwn(VIEW_CLASSES, name) || Object.hasOwn(LATER, name);
 
 /** In the last five seconds of a running clock there is a tick each second. */
 const TICKS_MS = 5000;
 /** Most connections are made within this time, and no message is shown before. */
 const PATIENCE_MS = 600;
+/** How long a page that is led to another session leaves the user time to stay. */
+const LEAD_MS = 4000;
 /** After so long without an answer the page says that the service does not answer. */
 const AWAY_MS = 4000;
+/** How often a page without a connection says how old it is. */
+const AGE_EVERY_MS = 15_000;
 
 const $ = (id) => document.getElementById(id);
 
@@ -67,11 +96,18 @@ export class Page {
   /** @param {string} id */
   constructor(id) {
     const query = new URLSearchParams(location.search);
-    /** The participant to whom the user bound this device. @type {string | null} */
+    /** The participant to whom the address binds this page. @type {string | null} */
     this.boundTo = query.get("as")?.toLowerCase() || null;
-    /** The participant whose clock this device may press; null: all clocks. @type {string | null} */
+    /** Whether the address lets this page only watch. */
+    this.onlyWatches = query.has("watch");
+    /** The participant whose clock alone this device may press; null: all clocks. @type {string | null} */
     this.as = null;
+    /** What the page's token allows. */
+    this.granted = Rights.none;
+    /** What the page offers: what the token allows, or less where the address says so. */
     this.rights = Rights.none;
+    /** Called after each change of what the page shows. @type {Set<() => void>} */
+    this.listeners = new Set();
     /** What the service said at the last connection. @type {import("/synckairos.js").Access | null | undefined} */
     this.greeting = undefined;
     this.viewInAddress = query.get("view") ?? "";
@@ -116,15 +152,31 @@ export class Page {
     this.sentToken = null;
     this.overlay = new Overlay(this, this.app);
     this.actions = new Actions(this);
+    this.uses = new Uses(this);
+    /** Whether this page makes the session that follows at this moment. */
+    this.isMakingNext = false;
+    /** The timer after which the page goes to the session that follows. */
+    this.leading = undefined;
     this.sound = new Sound(() => this.shell?.updateSound());
     this.screen = new Screen(this.app, (full) => this.shell?.updateFull(full));
     const token = () => {
       this.sentToken = storedToken();
       return this.sentToken;
     };
-    this.client = createClient({ token, reconnectAttempts: Infinity });
-    this.session = this.client.session(id);
-    this.track = new Track(this.session, (who) => this.people?.name(who) ?? t("name.someone"));
+    const client = createClient({
+      token,
+      reconnectAttempts: Infinity,
+      WebSocket: EarlySocket,
+      runtime: { measured },
+    });
+    this.last = new Last(id);
+    this.client = this.last.client(client);
+    this.session = this.last.session(client.session(id), client);
+    this.track = new Track(
+      this.session,
+      (who) => this.people?.name(who) ?? t("name.someone"),
+      (text) => this.people?.inText(text) ?? text,
+    );
     this.track.listeners.add(() => this.#onTrack());
     /** Tells screen readers what a light says. */
     this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
@@ -134,7 +186,8 @@ export class Page {
   /** Ends the running turn. A view may know better what that means. */
   next() {
     if (this.view?.ownsNext) return this.view.goOn();
-    return this.view?.next ? this.view.next() : this.actions.next();
+    // In the other views `next` is the line that says who is next.
+    return typeof this.view?.next === "function" ? this.view.next() : this.actions.next();
   }
 
   // For the views
@@ -210,7 +263,7 @@ export class Page {
    *
    * @param {string | null} owner null: the clock of the session or the turn.
    * @param {number | null} wholeMs The result of wholeOf.
-   * @param {{lights?: import("./lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
+   * @param {{lights?: import("../shared/lights.js").Light[], clock?: object | null, goesOn?: boolean}} [more] The clock, where
    *   it is not the client's; goesOn: whether a clock at its end shows how long it has been there.
    */
   face(owner, wholeMs, { lights = this.lights, clock = this.clock(owner), goesOn = true } = {}) {
@@ -253,11 +306,24 @@ export class Page {
    * Colours the whole page by the level of urgency, or by a light.
    *
    * @param {string} level
-   * @param {import("./lights.js").Light | null} [light]
+   * @param {import("../shared/lights.js").Light | null} [light]
    */
   showLevel(level, light = null) {
     if (this.app.dataset.level !== level) this.app.dataset.level = level;
     showLight(this.app, light);
+  }
+
+  /** Loads a view. Returns whether it is there. */
+  async #loadView(name) {
+    const found = await loaded(LATER[name]);
+    if (found !== null) VIEW_CLASSES[name] = found;
+    return found !== null;
+  }
+
+  /** The view that the page begins with. */
+  #firstView(state) {
+    const wanted = this.viewInAddress;
+    return isView(wanted) && viewsFor(state).includes(wanted) ? wanted : viewOf(state);
   }
 
   /**
@@ -267,6 +333,10 @@ export class Page {
    * @param {{keep?: boolean}} [options] keep: whether to write it into the address
    */
   showView(name, { keep = true } = {}) {
+    if (!Object.hasOwn(VIEW_CLASSES, name)) {
+      this.#loadView(name).then((isThere) => isThere && this.state && this.showView(name, { keep }));
+      return;
+    }
     this.view?.close?.();
     this.viewName = name;
     this.app.dataset.view = name;
@@ -279,18 +349,10 @@ export class Page {
     this.#draw();
   }
 
-  /** Lets this device press all clocks. */
-  unbind() {
-    this.boundTo = null;
-    this.#bind();
-    this.#writeAddress((query) => query.delete("as"));
-    this.showView(this.viewName, { keep: false });
-  }
-
   #writeAddress(change) {
     const url = new URL(location.href);
     change(url.searchParams);
-    history.replaceState(null, "", url);
+    history.replaceState(history.state, "", url);
   }
 
   // From the service
@@ -298,8 +360,10 @@ export class Page {
   #listen() {
     const { client, session } = this;
     session.onChange((state, change) => {
+      this.last.end();
       try {
         this.#onState(state, change);
+        this.last.keep();
       } catch (error) {
         this.#end(states.unreadable());
         throw error;
@@ -318,6 +382,8 @@ export class Page {
     wait(PATIENCE_MS, states.connecting());
     setTimeout(() => this.#askEarly(), PATIENCE_MS);
     wait(AWAY_MS, states.away());
+    setTimeout(() => this.#showLast(), navigator.onLine ? AWAY_MS : PATIENCE_MS);
+    setInterval(() => this.last.shown && this.#onConnection(), AGE_EVERY_MS);
 
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) this.#stopDrawing();
@@ -326,6 +392,8 @@ export class Page {
     // The tab's title goes on while the tab is hidden: there it is all that can be seen.
     setInterval(() => this.state?.status === "running" && this.view && !this.ended && this.#updateTitle(), 1000);
     document.addEventListener("keydown", (event) => this.#onKey(event));
+    // The space bar ends the turn, also right after a dialog was closed.
+    restFocusOn(() => $("stage"));
     // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
       if (event.target.closest(".clock")) event.preventDefault();
@@ -340,11 +408,20 @@ export class Page {
 
   #onState(state, change) {
     if (!state || this.ended) return;
+    const first = this.shell === null ? this.#firstView(state) : null;
+    if (first !== null && !Object.hasOwn(VIEW_CLASSES, first)) {
+      this.#loadView(first).then((isThere) => {
+        if (isThere) this.#onState(this.session.state, null);
+        else this.#end(states.away());
+      });
+      return;
+    }
     const haveRightsChanged = this.#findRights();
     const before = this.state;
     // Names, titles and views stand in the metadata.
     const havePeopleChanged =
       !hasSamePeople(this.state, state) || !isSameMetadata(this.state.metadata, state.metadata);
+    const goesOn = leadsOn(before, state, nextSessionOf) && !this.isMakingNext;
     this.state = state;
     if (before && isOver(state) !== isOver(before)) {
       this.ending = isOver(state) ? (change?.payload ?? null) : null;
@@ -373,8 +450,74 @@ export class Page {
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
-    this.screen.stayOn(state.status === "running");
+    // A wall shows something before the start and in a pause, too.
+    const isWall = this.isScreen || this.viewName === "exam";
+    this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
+    this.#tell();
+    if (goesOn) this.lead(nextSessionOf(state));
+  }
+
+  // What follows
+
+  /**
+   * Leads to the session that follows this one, unless the user wants to stay.
+   *
+   * @param {string} next
+   * @param {{atOnce?: boolean}} [options]
+   */
+  async lead(next, { atOnce = false } = {}) {
+    clearTimeout(this.leading);
+    if (!(await this.#mayOpen(next))) {
+      toast(t("again.linkEnds"), { seconds: 0 });
+      return;
+    }
+    if (atOnce) {
+      this.goTo(next);
+      return;
+    }
+    const stay = () => clearTimeout(this.leading);
+    toast(t("again.leading"), { seconds: LEAD_MS / 1000, action: { label: t("again.stay"), onclick: stay } });
+    this.leading = setTimeout(() => {
+      if (nextSessionOf(this.state) === next) this.goTo(next);
+    }, LEAD_MS);
+  }
+
+  /** Whether this page could show another session. A link, and many a token, is for one session alone. */
+  async #mayOpen(id) {
+    if (!this.rights.needsToken) return true;
+    if (cameByLink()) return false;
+    try {
+      await this.client.request("GET", `/v1/sessions/${id}`);
+      return true;
+    } catch (error) {
+      return !["SESSION_NOT_FOUND", "FORBIDDEN", "UNAUTHENTICATED"].includes(error.code);
+    }
+  }
+
+  /**
+   * Goes to another session, for the same player and in the same view.
+   *
+   * @param {string} id
+   * @param {{made?: boolean}} [options] made: whether this page made it
+   */
+  goTo(id, { made = false } = {}) {
+    if (made) noteMade(id);
+    leaveFor(samePageOf(id));
+  }
+
+  /** Tells the dialogs that are open of a change. */
+  #tell() {
+    for (const listener of this.listeners) listener();
+  }
+
+  /** Shows what this device has seen last, where nothing comes from the service. */
+  #showLast() {
+    if (this.state || this.ended) return;
+    const state = this.last.show();
+    if (state === null) return;
+    this.#onState(state, null);
+    this.#onConnection();
   }
 
   #onExpire({ payload }) {
@@ -480,12 +623,17 @@ export class Page {
   #onConnection() {
     const { client, session } = this;
     this.app.dataset.connection = session.connection;
+    this.app.toggleAttribute("data-last", this.last.shown !== null);
     if (this.ended) return;
     if (session.connection === "live" && this.view && this.#findRights()) this.#showRights();
     if (session.connection === "closed") {
       this.#onClosed(session.closeReason);
     } else if (this.state === null) {
       if (this.waitingMessage) states.showState($("top"), $("stage"), this.waitingMessage);
+    } else if (this.last.shown) {
+      const title = t(navigator.onLine ? "delivery.away" : "delivery.offline");
+      const text = t("delivery.last", { ago: ago(this.last.shown.at, Date.now()) });
+      this.#showBanner("warn", h("strong", {}, title), " ", text);
     } else if (session.connection === "reconnecting") {
       this.#showBanner("warn", h("strong", {}, t("session.lost")), " ", t("session.lostText"));
     } else if (session.staleMs !== null) {
@@ -503,6 +651,7 @@ export class Page {
   /** The session ended for this page: shows why, and what the user can do. */
   #onClosed(error) {
     const gone = error.code === "SESSION_NOT_FOUND";
+    if (gone || error.code === "UNAUTHENTICATED" || error.code === "FORBIDDEN") this.last.forget();
     const isDeleted = gone && error.context.reason === "deleted";
     if (gone && !isDeleted && this.state) {
       this.#showBanner("", t("session.notKept"));
@@ -518,9 +667,11 @@ export class Page {
 
   #end(message) {
     this.ended = true;
+    this.last.end();
     this.view?.close?.();
     this.view = null;
     this.state = null;
+    this.overlay.update();
     this.#stopDrawing();
     this.screen.stayOn(false);
     $("controls").hidden = true;
@@ -537,8 +688,11 @@ export class Page {
   #build() {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
-    const isView = Object.hasOwn(VIEW_CLASSES, this.viewInAddress) && viewsFor(this.state).includes(this.viewInAddress);
-    this.showView(isView ? this.viewInAddress : viewOf(this.state), { keep: false });
+    this.showView(this.#firstView(this.state), { keep: false });
+    if (wasMade(this.session.id) && this.rights.mayLink) {
+      const action = { label: t("word.share"), onclick: () => share(this) };
+      toast(t("again.newLinks"), { seconds: 20, action });
+    }
   }
 
   /** Takes over what the service said at the last connection. Returns whether that is something new. */
@@ -559,8 +713,8 @@ export class Page {
   }
 
   #takeRights(rights) {
-    if (JSON.stringify(rights.access) === JSON.stringify(this.rights.access)) return false;
-    this.rights = rights;
+    if (JSON.stringify(rights.access) === JSON.stringify(this.granted.access)) return false;
+    this.granted = rights;
     return true;
   }
 
@@ -570,19 +724,22 @@ export class Page {
     this.view.updatePeople();
     this.shell.update();
     this.overlay.update();
+    this.#tell();
   }
 
   /**
-   * Finds the participant whose clock alone this device may press: the one of its token, or the one to whom the
-   * user bound it, as long as that one is in the session.
+   * Finds what this page offers. An address with `as` makes it the page of that participant, and one with
+   * `watch` that of a viewer. So does a participant who is not in the session.
    */
   #bind() {
+    const isBound = this.boundTo !== null || this.onlyWatches;
     const isIn = this.people.participants.some((each) => each.id === this.boundTo);
-    if (this.boundTo !== null && !isIn) {
+    this.rights = isBound ? this.granted.as(isIn && !this.onlyWatches ? this.boundTo : null) : this.granted;
+    if (this.boundTo !== null && !isIn && this.missing !== this.boundTo) {
       toast(t("session.noPlayer"), { seconds: 8 });
-      this.boundTo = null;
     }
-    this.as = this.rights.player ?? this.boundTo;
+    this.missing = isIn ? null : this.boundTo;
+    this.as = this.rights.player;
     // Two players who share a phone sit opposite each other, and one half is turned round for them.
     this.app.dataset.bound = String(this.as !== null || !this.rights.ever("switch"));
   }
@@ -658,6 +815,10 @@ export class Page {
     n: () => this.next(),
     t: () => canAdjust(this.state) && this.actions.openTime(),
     u: () => this.actions.openTakeBack(),
+    w: () => this.actions.openTurn(),
+    o: () => this.actions.may("reopen") && isOver(this.state) && this.actions.reopen(),
+    r: () => (isOver(this.state) && nextSessionOf(this.state) !== null ? this.actions.follow() : openAgain(this)),
+    b: () => this.uses.press(),
     s: () => !isOver(this.state) && this.actions.may("schedule") && openSchedule(this),
     h: () => openHistory(this),
     f: () => this.screen.toggleFull(),

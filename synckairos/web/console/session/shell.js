@@ -12,9 +12,11 @@ import {
   statusPill,
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
-import { canAdjust, hasNext, isOver } from "./rules.js";
-import { openHistory } from "./history.js";
-import { openMenu, share, viewChoices } from "./menu.js";
+import { nextSessionOf } from "../shared/next.js";
+import { againLabel, followLabel, openAgain } from "./again.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { openHistory, openMenu, share } from "./opening.js";
+import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
 import { Bounds } from "./schedule.js";
 import { Screen } from "./screen.js";
@@ -77,10 +79,11 @@ export class Shell {
     const mark = h("img", { src: "/console/shared/icon.svg", alt: "", width: "28", height: "28" });
     const wide = (element) => h("span", { class: "wide-only" }, element);
     const views = { class: "segments view-choice", role: "radiogroup", "aria-label": t("session.view") };
+    this.brand = h("a", { class: "brand", href: "/", "aria-label": t("session.all"), title: t("session.all") }, mark);
     fill(
       top,
       h("header", { class: "bar" }, [
-        h("a", { class: "brand", href: "/", "aria-label": t("session.all"), title: t("session.all") }, mark),
+        this.brand,
         this.heading,
         this.pill,
         h("span", { class: "grow" }),
@@ -110,7 +113,15 @@ export class Shell {
       icon("plus"),
       h("span", {}, t("form.new")),
     );
-    this.reopen = extra(t("word.reopen"), "back", () => actions.reopen());
+    // What an arbiter or a host has to have at hand. On a phone these are icons.
+    const hand = (label, sign, onclick) => button(label, { icon: sign, class: "large hand", onclick });
+    this.again = main(t("again.rematch"), "swap", () => openAgain(page));
+    this.follow = main(t("again.follow"), "next", () => actions.follow());
+    this.follow.classList.add("follow");
+    this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
+    this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
+    this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
+    this.use = button("", { class: "large use", onclick: () => page.uses.press() });
     this.time = extra(t("control.time"), "clock", () => actions.openTime());
     this.time.setAttribute("aria-label", t("adjust.title"));
     this.share = extra(t("word.share"), "share", () => share(page));
@@ -127,9 +138,14 @@ export class Shell {
       this.resume,
       this.own,
       this.next,
+      this.use,
       this.pause,
+      this.again,
+      this.follow,
       this.newSession,
       this.reopen,
+      this.takeBack,
+      this.turn,
       this.time,
       extra(t("history.title"), "history", () => openHistory(page)),
       this.share,
@@ -164,10 +180,27 @@ export class Shell {
     if (own.some((each, at) => each !== this.own.children[at]) || own.length !== this.own.children.length) fill(this.own, own);
     this.own.hidden = own.every((each) => each.hidden);
     this.next.hidden = !running || page.view?.ownsNext === true || !hasNext(state) || viewName === "clock" || !may("switch");
-    setText(this.next.querySelector("span"), page.view?.nextLabel ?? (isLap ? t("control.lap") : t("control.next")));
-    this.pause.classList.toggle("main", running && this.next.hidden && page.view?.ownsNext !== true);
-    this.newSession.hidden = !isOver(state) || !may("create");
-    this.reopen.hidden = !isOver(state) || !may("reopen");
+    page.uses.update();
+    const { label: useLabel, switchLabel } = page.uses;
+    setText(this.next.querySelector("span"), page.view?.nextLabel ?? switchLabel ?? (isLap ? t("control.lap") : t("control.next")));
+    this.use.hidden = useLabel === null;
+    setText(this.use.querySelector("span"), useLabel ?? "");
+    const isFree = running && this.next.hidden && page.view?.ownsNext !== true;
+    for (const name of ["main", "primary"]) this.use.classList.toggle(name, isFree && useLabel !== null);
+    this.pause.classList.toggle("main", isFree && useLabel === null);
+    const over = isOver(state);
+    this.follow.hidden = !over || nextSessionOf(state) === null;
+    this.again.hidden = !page.actions.mayPlayAgain;
+    setText(this.again.querySelector("span"), againLabel(state));
+    setText(this.follow.querySelector("span"), followLabel(state));
+    this.newSession.hidden = !over || !may("create");
+    const isSecond = !this.follow.hidden || !this.again.hidden;
+    this.newSession.classList.toggle("main", !isSecond);
+    this.newSession.classList.toggle("extra", isSecond);
+    this.reopen.hidden = !over || !may("reopen");
+    this.takeBack.hidden = state.status !== "paused" || !canTakeBack(state) || !may("takeback");
+    this.turn.hidden = state.status !== "paused" || !canSetTurn(state) || !may("turn");
+    this.brand.hidden = page.rights.isCourtesy;
     this.time.hidden = !canAdjust(state) || !may("adjust");
     this.share.hidden = !page.rights.mayShare;
     this.bounds.draw();
@@ -176,7 +209,7 @@ export class Shell {
     this.bar.fit();
     // When a press hides its own button, the button that takes its place gets the focus.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.start, this.next, this.pause, this.resume, this.newSession].find((each) => !each.hidden)?.focus();
+      [this.start, this.next, this.pause, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden)?.focus();
     }
   }
 

@@ -3,6 +3,14 @@
 
 const STORAGE_KEY = "synckairos.sound";
 
+/** A struck bell, whose higher tones fade first. */
+const BELL = [
+  [1046, 0, 1.4, 0.5, "sine"],
+  [2093, 0, 0.7, 0.25, "sine"],
+  [3140, 0, 0.35, 0.12, "sine"],
+];
+const later = (notes, by) => notes.map(([frequency, start, ...rest]) => [frequency, start + by, ...rest]);
+
 /**
  * Each sound as a list of notes: [frequency in Hz, start in s, length in s, loudness 0..1, wave].
  * @type {Record<string, [number, number, number, number, OscillatorType][]>}
@@ -25,6 +33,24 @@ const NOTES = {
     [740, 0, 0.14, 0.5, "triangle"],
     [740, 0.22, 0.14, 0.5, "triangle"],
   ],
+  bell: BELL,
+  "two-bells": [...BELL, ...later(BELL, 0.5)],
+  "three-bells": [...BELL, ...later(BELL, 0.5), ...later(BELL, 1)],
+  chime: [
+    [659, 0, 0.5, 0.4, "sine"],
+    [880, 0.16, 0.5, 0.4, "sine"],
+    [1047, 0.32, 0.9, 0.4, "sine"],
+  ],
+  gong: [
+    [110, 0, 2.6, 0.7, "sine"],
+    [165, 0, 2, 0.4, "sine"],
+    [277, 0, 1.4, 0.3, "triangle"],
+  ],
+  horn: [
+    [233, 0, 0.9, 0.5, "sawtooth"],
+    [294, 0, 0.9, 0.4, "sawtooth"],
+  ],
+  none: [],
   expire: [
     [880, 0, 0.28, 0.6, "sawtooth"],
     [622, 0.3, 0.28, 0.6, "sawtooth"],

@@ -3,6 +3,7 @@
 import { list, t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock, formatDuration } from "../shared/time.js";
+import { detailsText } from "./details.js";
 
 /** Events after which the cycle is a fresh one, whatever ran before. */
 const FRESH = new Set(["turn.taken_back", "turn.set", "session.reopened", "session.reset"]);
@@ -40,10 +41,12 @@ export class Track {
   /**
    * @param {object} session The client's session.
    * @param {(id: string | null) => string} name
+   * @param {(text: string) => string} [inText] Puts names in place of the ids in a text.
    */
-  constructor(session, name) {
+  constructor(session, name, inText = (text) => text) {
     this.session = session;
     this.name = name;
+    this.inText = inText;
     /** Called after every change. @type {Set<() => void>} */
     this.listeners = new Set();
     /** @type {Promise<void> | null} */
@@ -68,6 +71,8 @@ export class Track {
     this.ranMs = null;
     /** How long the running cycle had run when its clock came to its end. Null where it is not known. */
     this.ranAtEnd = null;
+    /** The metadata at this version. Null where it is not known: only an event that changes it has it. */
+    this.metadata = null;
     /** The newest event, of which the next one says what has changed. */
     this.last = null;
     /** When each participant’s first turn began, by the server’s clock. @type {Map<string, number>} */
@@ -114,7 +119,9 @@ export class Track {
       }
       const events = Array.isArray(page) ? page : page.events;
       for (const event of events) this.#add(event);
-      if (events.length === 0 || this.version >= (this.session.confirmed?.version ?? 0)) return;
+      const { version = 0, metadata = null } = this.session.confirmed ?? {};
+      if (version === this.version) this.metadata = metadata;
+      if (events.length === 0 || this.version >= version) return;
     }
   }
 
@@ -181,6 +188,7 @@ export class Track {
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
+    this.metadata = payload.metadata ?? this.metadata;
     this.last = change;
   }
 
@@ -208,6 +216,8 @@ export class Track {
         return payload.expired_participant_id ?? payload.expired_group_id ?? null;
       case "participant.removed":
         return payload.removed_participant_id;
+      case "metadata.changed":
+        return null;
       case "time.adjusted":
       case "participant.added":
         return payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id ?? null;
@@ -267,7 +277,7 @@ export class Track {
         const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
         const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
         const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason;
+        const reason = payload.adjust_reason && this.inText(payload.adjust_reason);
         return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
       }
       case "time.warning":
@@ -283,6 +293,8 @@ export class Track {
         return t("event.reset");
       case "session.scheduled":
         return scheduledText(payload);
+      case "metadata.changed":
+        return detailsText(payload.metadata, this.metadata);
       default:
         return payload.event;
     }

@@ -2,6 +2,7 @@
 
 import { icon } from "./icons.js";
 import { button, h, newId } from "./dom.js";
+import { closedByBack, settle } from "./back.js";
 import { t } from "./i18n.js";
 
 const SENTENCES = {
@@ -67,12 +68,26 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
   return dismiss;
 }
 
+/** Where the focus goes when the last dialog is closed; null: to what opened it. @type {(() => HTMLElement) | null} */
+let restingPlace = null;
+
 /**
- * Opens a modal dialog. Escape, the cross, and a press outside of the dialog close it.
+ * Says where the focus goes when the last dialog is closed, on a page where the space bar does something of its
+ * own. On the button that opened the dialog, the space bar would press that button.
+ *
+ * @param {() => HTMLElement} place Gives an element that can have the focus and is no control.
+ */
+export function restFocusOn(place) {
+  restingPlace = place;
+}
+
+/**
+ * Opens a modal dialog. Escape, the cross, a press outside of the dialog, and Back close it.
  *
  * @param {{title: string, body: Node | string | Array, actions?: Array, class?: string}} content
  * @returns {{element: HTMLDialogElement, close: (value?: string) => void, closed: Promise<string>}}
- *   closed: the value that it was closed with, "" when it was dismissed
+ *   closed: the value that it was closed with, "" when it was dismissed. By then the browser's history is as it
+ *   was before the dialog
  */
 export function openDialog({ title, body, actions = [], class: more = "" }) {
   const heading = newId("dialog");
@@ -103,13 +118,18 @@ export function openDialog({ title, body, actions = [], class: more = "" }) {
     if (event.target === element && pressed === element) close();
   });
   const closed = new Promise((resolve) => {
-    element.addEventListener("close", () => {
+    element.addEventListener("close", async () => {
       if (toasts && element.contains(toasts)) document.body.append(toasts);
       element.remove();
+      if (restingPlace && !document.querySelector("dialog:modal")) restingPlace().focus({ preventScroll: true });
+      await settle();
       resolve(element.returnValue);
     });
   });
+  // The browser gives the focus back to what had it, unless that gave it up before.
+  if (restingPlace && !document.querySelector("dialog:modal")) document.activeElement?.blur();
   document.body.append(element);
   element.showModal();
+  closedByBack(element, close);
   return { element, close, closed };
 }

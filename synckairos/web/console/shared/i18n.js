@@ -2,42 +2,9 @@
 // under a key that says where it is used. Modules ask for it by `t`, also while they are loaded: this module
 // is ready only when the texts are.
 
-/** The languages of the console by their code, each in its own words. */
-export const LANGUAGES = Object.freeze({
-  en: "English",
-  de: "Deutsch",
-  es: "Español",
-  fr: "Français",
-  pt: "Português",
-  zh: "中文",
-  ja: "日本語",
-  ar: "العربية",
-});
+import { STORED, direction, language } from "./languages.js";
 
-const RIGHT_TO_LEFT = new Set(["ar"]);
-const STORED = "synckairos.language";
-
-/** The language that the user chose in the menu; null: none, then the browser's counts. */
-export function chosenLanguage() {
-  try {
-    const stored = globalThis.localStorage?.getItem(STORED) ?? null;
-    return stored !== null && Object.hasOwn(LANGUAGES, stored) ? stored : null;
-  } catch {
-    return null; // the browser may forbid storage
-  }
-}
-
-function findLanguage() {
-  const wanted = [chosenLanguage(), ...(globalThis.document ? (navigator.languages ?? []) : [])];
-  const codes = wanted.map((each) => each?.toLowerCase().split("-")[0]);
-  return codes.find((each) => Object.hasOwn(LANGUAGES, each)) ?? "en";
-}
-
-/** The code of the language of this page. Outside of a browser it is English. */
-export const language = findLanguage();
-
-/** The direction in which it is written. */
-export const direction = RIGHT_TO_LEFT.has(language) ? "rtl" : "ltr";
+export { LANGUAGES, chosenLanguage, direction, language } from "./languages.js";
 
 /**
  * The language for Intl: as the browser's user writes it in their country, where they named one (a British user
@@ -149,8 +116,6 @@ export function chooseLanguage(code) {
 
 /** Puts the texts of a page's own elements in place of the English ones that its file has. */
 function translatePage() {
-  document.documentElement.lang = language;
-  document.documentElement.dir = direction;
   for (const each of document.querySelectorAll("[data-t]")) each.textContent = t(each.dataset.t);
   for (const each of document.querySelectorAll("[data-t-label]"))
     each.setAttribute("aria-label", t(each.dataset.tLabel));

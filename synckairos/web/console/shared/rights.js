@@ -2,6 +2,11 @@
 // when it takes the connection of a session's page (CONNECTED) and when it is asked (`/console/access`), and judges
 // each call again.
 
+/** What a player may do as the participant whom its token names, so far as the session allows it. */
+const OF_A_PLAYER = ["switch", "pause", "resume"];
+/** What everybody may who may see a session. */
+const OF_A_VIEWER = ["read"];
+
 export class Rights {
   /** What a page may before the service has said what its token allows. */
   static none = new Rights({ auth_mode: "jwt", may: [], player: null });
@@ -26,6 +31,31 @@ export class Rights {
   constructor(access, longClocks = true) {
     this.access = access;
     this.longClocks = longClocks;
+    /** Whether the page keeps to less than its token allows, because its address says so. */
+    this.isCourtesy = false;
+  }
+
+  /**
+   * The rights of a page that its address makes a player's or a viewer's: of what its token allows, what a
+   * token of this role would allow, too. Only the service can keep somebody from more.
+   *
+   * @param {string | null} participant As whom it plays; null: it only watches.
+   * @returns {Rights} These rights, where they are no more than that.
+   */
+  as(participant) {
+    const { access } = this;
+    if (!this.leads) return this;
+    const may = OF_A_PLAYER.filter((each) => this.always(each));
+    const narrow = new Rights(
+      {
+        auth_mode: access?.auth_mode ?? "none",
+        may: OF_A_VIEWER.filter((each) => this.always(each)),
+        player: participant !== null && may.length > 0 ? { participant_id: participant, may } : null,
+      },
+      this.longClocks,
+    );
+    narrow.isCourtesy = true;
+    return narrow;
   }
 
   /** Whether the service wants a token from everybody. */
@@ -38,9 +68,12 @@ export class Rights {
     return this.needsToken && this.access.may.includes("link");
   }
 
-  /** Whether there is something to share: where everybody needs a token, an address alone opens nothing. */
+  /**
+   * Whether there is something to share: where everybody needs a token, an address alone opens nothing, and a
+   * player's page shares none that can do more.
+   */
   get mayShare() {
-    return !this.needsToken || this.mayLink;
+    return this.needsToken ? this.mayLink : !this.isCourtesy;
   }
 
   /** The participant as whom this page plays, and as nobody else; null: its token is for no participant. */
@@ -78,6 +111,11 @@ export class Rights {
       ["adjust", "remove", "switch"].some((action) => this.always(action)) ||
       (this.ever("switch") && state.players_may_choose_next === true)
     );
+  }
+
+  /** Whether this page may do something that a player's or a viewer's may not. */
+  get leads() {
+    return this.access === null || this.access.may.some((each) => !OF_A_VIEWER.includes(each));
   }
 
   /** Whether this page may do something now or in another turn. */

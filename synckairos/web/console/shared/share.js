@@ -5,6 +5,9 @@ import { openDialog, toast } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 import { parts, t } from "./i18n.js";
+import { copy } from "./copying.js";
+
+export { copy } from "./copying.js";
 
 /** How the service is started for other devices. */
 const WITH_TOKENS = "HOST=0.0.0.0 synckairos dev --auth";
@@ -14,32 +17,6 @@ const WITHOUT_TOKENS = "ALLOW_INSECURE=true HOST=0.0.0.0 synckairos dev";
 export function isLoopback(hostname) {
   const name = hostname.toLowerCase().replace(/^\[|\]$/g, "");
   return name === "localhost" || name.endsWith(".localhost") || name === "::1" || /^127\./.test(name);
-}
-
-/**
- * Copies a text to the clipboard, and shows a message.
- *
- * @param {string} text
- * @param {string | null} [message] null: no message, because the caller shows one.
- * @returns {Promise<boolean>} whether it was copied
- */
-export async function copy(text, message = t("word.copied")) {
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    // The clipboard API works on secure origins only. Over plain HTTP execCommand still does.
-    const area = h("textarea", { class: "visually-hidden", value: text });
-    ([...document.querySelectorAll("dialog:modal")].pop() ?? document.body).append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    if (!done) {
-      toast(t("share.noCopying"), { kind: "error" });
-      return false;
-    }
-  }
-  if (message) toast(message);
-  return true;
 }
 
 /**
@@ -123,8 +100,8 @@ async function showElsewhere(link) {
  * Shows a link and its QR code.
  *
  * @param {string} [url] An address of this service; default: the page's own.
- * @param {{title?: string}} [options]
+ * @param {{title?: string, hint?: string}} [options] hint: what is to be known of the link
  */
-export function shareDialog(url = location.href, { title = t("share.page") } = {}) {
-  openDialog({ title, body: linkParts(new URL(url, location.href).href) });
+export function shareDialog(url = location.href, { title = t("share.page"), hint = "" } = {}) {
+  openDialog({ title, body: [linkParts(new URL(url, location.href).href), hint && h("p", { class: "hint" }, hint)] });
 }

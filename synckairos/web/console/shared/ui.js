@@ -9,8 +9,8 @@ export { errorText, openDialog, toast } from "./dialogs.js";
 export { button, fill, flat, h, newId, note, setText, statusPill } from "./dom.js";
 export { icon } from "./icons.js";
 export { languageChoice } from "./language.js";
-export { linksDialog } from "./links.js";
-export { copy, shareDialog } from "./share.js";
+export { copy } from "./copying.js";
+export { linksDialog, shareDialog } from "./later.js";
 export { askForToken, createClient, tokenCard } from "./signin.js";
 
 const SCHEMES = {

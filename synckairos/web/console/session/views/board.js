@@ -5,7 +5,9 @@
 import { t } from "../../shared/i18n.js";
 import { button, fill, h, icon, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
+import { movesOf } from "../counting.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
+import { showLight } from "../shine.js";
 import { layout } from "../grid.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
@@ -55,7 +57,8 @@ class Tile {
     if (isActive) this.element.setAttribute("aria-current", "true");
     else this.element.removeAttribute("aria-current");
     this.whole = ownClocks(state) ? wholeOfEntry(entry) : null;
-    const turns = t("count.turns", { count: entry.cycle_count });
+    const moves = movesOf(page, this.person.id);
+    const turns = moves === null ? "" : t("count.turns", { count: moves });
     setText(
       this.facts,
       [
@@ -386,13 +389,15 @@ export class BoardView {
         this.entries.get(id) === entry &&
         tile.isActive === isActive &&
         !isActive &&
-        this.status === state.status
+        this.status === state.status &&
+        this.knewTurns === page.track.loaded
       )
         continue;
       this.entries.set(id, entry);
       tile.update(entry, isActive);
     }
     this.status = state.status;
+    this.knewTurns = page.track.loaded;
     // Where each tile shows its own clock and all are on the screen, the line above need not be as big.
     this.element.dataset.own = String(ownClocks(state));
     this.element.dataset.turn = over ? "over" : state.status;
@@ -405,7 +410,11 @@ export class BoardView {
     const next = active && hasNext(state) ? nextAfter(state) : null;
     setText(
       this.next,
-      next ? t("face.next", { name: people.name(next) }) : t(people.byGroup ? "board.teams" : "board.participants", { count: list.length }),
+      next
+        ? t("face.next", { name: people.name(next) })
+        : over
+          ? [page.end.winner, page.end.why].filter(Boolean).join(" · ")
+          : t(people.byGroup ? "board.teams" : "board.participants", { count: list.length }),
     );
     if (active !== this.active) {
       this.active = active;
@@ -449,7 +458,8 @@ export class BoardView {
     const own = ownClocks(state);
     const clock = own ? (this.owner ? page.clock(this.owner) : null) : page.clock(null);
     const entry = own && this.owner ? this.entries.get(this.owner) : null;
-    this.face = faceOf(state, clock, own ? entry && wholeOfEntry(entry) : this.whole);
+    const owner = own ? this.owner : null;
+    this.face = page.face(owner, own ? entry && wholeOfEntry(entry) : this.whole, { clock });
     let { ms, level } = this.face;
     if (ms === null && state.status === "pending" && !own) ms = this.whole;
     if (state.status === "expired") {
@@ -466,8 +476,9 @@ export class BoardView {
           ? page.pauseText()
           : level === "out" && state.status === "running"
             ? t("status.expired")
-            : this.face.note,
+            : [this.face.light?.text, this.face.note].filter(Boolean).join(" · "),
     );
+    showLight(this.head, this.face.light);
     if (this.head.dataset.level !== level) this.head.dataset.level = level;
     const share = this.face.share === null ? 0 : Math.round(this.face.share * 2000) / 2000;
     if (share !== this.share) {

@@ -2,12 +2,12 @@
 // of it; below them what was announced. It is read from the last row of a hall, so everything is as large as it fits.
 
 import { displayText } from "../../shared/names.js";
-import { language, moment, number, t } from "../../shared/i18n.js";
+import { moment, number, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
-import { announcementsOf, rowAt, rowsOf } from "../exam.js";
+import { announcementsOf, rowAt, rowsOf } from "../../shared/exam.js";
 import { wholeOf } from "../face.js";
-import { fitText } from "../overlay.js";
+import { fitText } from "../cover.js";
 import { isOver } from "../rules.js";
 
 /** So often the wall is drawn, also while no clock runs: the time of day goes on. */
@@ -42,13 +42,13 @@ class RowView {
   constructor(row) {
     this.row = row;
     this.name = h("span", {});
-    this.finish = h("td", { class: "exam-finish digits" });
-    this.left = h("td", { class: "exam-left digits" });
+    this.finish = h("td", { class: "exam-finish digits", role: "cell" });
+    this.left = h("td", { class: "exam-left digits", role: "cell" });
     setText(this.name, labelOf(row));
     this.element = h(
       "tr",
-      { class: "exam-row" },
-      h("th", { scope: "row" }, this.name),
+      { class: "exam-row", role: "row" },
+      h("th", { scope: "row", role: "rowheader" }, this.name),
       this.finish,
       this.left,
     );
@@ -94,20 +94,21 @@ export class ExamView {
     this.starts = h("span", {});
     this.length = h("span", {});
     this.facts = h("p", { class: "exam-facts digits" }, this.starts, this.length);
-    this.body = h("tbody", {});
+    this.body = h("tbody", { role: "rowgroup" });
     this.table = h(
       "table",
-      { class: "exam-rows" },
+      // The roles stay when the table is laid out as a grid.
+      { class: "exam-rows", role: "table" },
       h("caption", { class: "visually-hidden" }, t("exam.rows")),
       h(
         "thead",
-        {},
+        { role: "rowgroup" },
         h(
           "tr",
-          {},
-          h("th", { scope: "col" }, h("span", { class: "visually-hidden" }, t("exam.row"))),
-          h("th", { scope: "col" }, t("exam.finish")),
-          h("th", { scope: "col" }, t("exam.left")),
+          { role: "row" },
+          h("th", { scope: "col", role: "columnheader" }, h("span", { class: "visually-hidden" }, t("exam.row"))),
+          h("th", { scope: "col", role: "columnheader" }, t("exam.finish")),
+          h("th", { scope: "col", role: "columnheader" }, t("exam.left")),
         ),
       ),
       this.body,
@@ -147,6 +148,7 @@ export class ExamView {
       this.rows = rows.map((row) => new RowView(row));
       fill(this.body, this.rows.map(({ element }) => element));
       this.element.style.setProperty("--rows", String(rows.length));
+      this.element.dataset.rows = String(rows.length);
       this.element.style.setProperty("--label", String(Math.max(...rows.map((row) => labelOf(row).length))));
     }
     this.element.dataset.status = state.status;
@@ -243,17 +245,13 @@ export class ExamView {
     const second = Math.floor(now / 1000);
     if (second === this.second) return;
     this.second = second;
-    const format = (this.format ??= new Intl.DateTimeFormat(language, {
-      hour: "numeric",
-      minute: "2-digit",
-      second: "2-digit",
-    }));
-    const parts = format.formatToParts(now);
-    const text = (wanted) => parts.filter(({ type }) => type === wanted).map(({ value }) => value).join("");
-    setText(this.hours, `${text("hour")}:${text("minute")}`);
-    setText(this.seconds, `:${text("second")}`);
-    setText(this.half, text("dayPeriod"));
-    this.#size("--now", widthOf(`${text("hour")}:${text("minute")}`) + 1.3 + (text("dayPeriod") ? 1 : 0));
+    const text = moment(now, { hour: "numeric", minute: "2-digit", second: "2-digit" });
+    const [whole, hours, seconds] = /(\d{1,2}\D\d\d)(\D\d\d)/.exec(text) ?? [text, text, ""];
+    const half = text.replace(whole, "").trim();
+    setText(this.hours, hours);
+    setText(this.seconds, seconds);
+    setText(this.half, half);
+    this.#size("--now", widthOf(hours) + 1.3 + 0.3 * half.length);
     this.time.dateTime = new Date(now).toISOString();
   }
 

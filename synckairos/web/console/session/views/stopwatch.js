@@ -163,7 +163,7 @@ export class StopwatchView {
     setText(
       this.word,
       isOver(state)
-        ? page.result.title
+        ? [page.result.title, page.end.winner || page.end.why].filter(Boolean).join(" · ")
         : state.status === "paused"
           ? page.pauseText()
           : state.status === "pending"

@@ -2,7 +2,7 @@
 // the last one has finished; the other rows end earlier by a fixed time. Pauses and time that is given to
 // everybody move all rows together, because there is one clock. Pure arithmetic.
 
-import { displayText } from "../shared/names.js";
+import { displayText } from "./names.js";
 
 /** So many rows and announcements are shown at most: the metadata of a session is a stranger's text. */
 const MAX_EXTRAS = 6;

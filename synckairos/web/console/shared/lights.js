@@ -2,11 +2,12 @@
 // fallen to a value of `warnings_ms`. They stand in `metadata.lights`; without any, some sessions have usual
 // ones. All functions are pure.
 
-import { t } from "../shared/i18n.js";
-import { displayText } from "../shared/names.js";
-import { formatDuration } from "../shared/time.js";
 import { BELLS, isBell } from "./bells.js";
-import { ownClocks } from "./rules.js";
+import { t } from "./i18n.js";
+import { displayText } from "./names.js";
+import { formatDuration } from "./time.js";
+
+const OWN_CLOCKS = new Set(["per_participant", "per_group"]);
 
 /** The colours that have a name. Any other one is written as #rrggbb. */
 export const COLORS = Object.freeze({
@@ -120,7 +121,7 @@ export function givenLights(state) {
  * @returns {Light[]}
  */
 export function usualLights(state) {
-  if (state.sync_mode === "count_up" || (ownClocks(state) && !goesOn(state))) return [];
+  if (state.sync_mode === "count_up" || (OWN_CLOCKS.has(state.sync_mode) && !goesOn(state))) return [];
   const warnings = [...state.warnings_ms].sort((a, b) => b - a);
   const names = usualNames(warnings);
   const lights = warnings.flatMap((ms, place) =>

@@ -1,0 +1,69 @@
+"""Files as answers: compressed, or not sent again where the browser's copy is good; and what is not there."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from synckairos.api.delivery import encoding
+from synckairos.api.delivery.packing import BUILT
+from synckairos.api.delivery.site import NOBODY_FRAMES, POLICY, File, site
+from synckairos.api.replies import Reply
+from synckairos.api.request import ApiRequest
+from synckairos.errors import NotFound
+
+_HASHED = re.compile(rf"{re.escape(BUILT)}([\w-]+)-[0-9a-f]{{12}}(\.\w+)")
+_FOR_NOBODY = {"cache-control": "no-store"}
+
+
+def framing(request: ApiRequest) -> str:
+    """Which pages may frame those of the console, as the policy says it."""
+    given = request.context.settings.frame_ancestors
+    return f"frame-ancestors {' '.join(given)}" if given else NOBODY_FRAMES
+
+
+async def answer(request: ApiRequest, file: File | None, status: int = HTTPStatus.OK) -> Reply:
+    """The answer with a file, or `304` for a copy that is still good. Raises NotFound without a file."""
+    if file is None:
+        raise NotFound
+    headers, name = dict(file.headers), encoding.IDENTITY
+    if POLICY in headers:
+        headers[POLICY] = headers[POLICY].replace(NOBODY_FRAMES, framing(request))
+    if file.is_compressible:
+        headers["vary"] = "Accept-Encoding"
+        name = encoding.chosen(request.headers.get("accept-encoding", ""))
+    headers["etag"] = f'"{file.tag}"' if name == encoding.IDENTITY else f'"{file.tag}-{name}"'
+    given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    if status == HTTPStatus.OK and (headers["etag"] in given or given == ["*"]):
+        return Reply(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if name != encoding.IDENTITY:
+        headers["content-encoding"] = name
+    return Reply(await file.encoded(name), status, content_type=file.content_type, headers=headers)
+
+
+def built(address: str) -> File | None:
+    """For a packed file of another release: this release's of the same name, which nobody may keep.
+
+    While a release replaces another one, a page of the one may ask a process of the other.
+    """
+    wanted = _HASHED.fullmatch(address)
+    if wanted is None:
+        return None
+    for each, file in site().console.items():
+        found = _HASHED.fullmatch(each)
+        if found is not None and found.groups() == wanted.groups():
+            return File(file.body, file.content_type, {**file.headers, **_FOR_NOBODY})
+    return None
+
+
+async def missing(request: ApiRequest) -> Reply | None:
+    """A page that says that there is nothing at this address, for a browser; None for other programs.
+
+    What begins with `/v1/` is answered as the API does, whoever asks.
+    """
+    wants_page = "text/html" in request.headers.get("accept", "") and request.method in ("GET", "HEAD")
+    if not wants_page or request.path.startswith("/v1/"):
+        return None
+    reply = await answer(request, site().pages["missing/missing.html"], HTTPStatus.NOT_FOUND)
+    reply.headers["vary"] = "Accept, Accept-Encoding"
+    return reply
