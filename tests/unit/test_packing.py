@@ -1,4 +1,4 @@
-"""The console's files, packed: each form of import and export does what it does in a browser, or is refused."""
+"""The console's files, packed: each form of import and export does what it does in a browser."""
 
 from __future__ import annotations
 
@@ -140,7 +140,10 @@ ran.push("later");
 export const told = () => value + deep;
 """,
         deep="ran.push('deep');\nexport const deep = '!';\n",
-        **{"texts/en": "export default { hello: 'Hello' };\n", "texts/de": "export default { hello: 'Hallo' };\n"},
+        **{
+            "texts/en": "export default { hello: 'Hello' };\n",
+            "texts/de": "export default { hello: 'Hallo' };\n",
+        },
     )
     assert ran == ["classic", "Hello", "first", "deep", "later", True, "Hello!", "Hello"]
     # The page asks for the texts of its language together with its first files.
@@ -158,7 +161,10 @@ export const told = () => value + deep;
         ('import { first /* why */ } from "./first.js";\n', "main.js, line 1: what is this? first /* why */"),
         ('import { x } from "./nowhere.js";\n', "nowhere.js: there is no such file"),
         ('import { x } from "react";\n', "'react' is no file of the console"),
-        ("const x = 1;\nimport(somewhere);\n", "line 2: only a literal path can be loaded later: import(somewhere)"),
+        (
+            "const x = 1;\nimport(somewhere);\n",
+            "line 2: only a literal path can be loaded later: import(somewhere)",
+        ),
         ("import.meta.resolve('x');\n", "only a literal path can be loaded later"),
         ('import { a } from "./main.js";\n', "a circle: /console/a/main.js imports /console/a/main.js"),
         ("const $m = 1;\n", "$m and $load are names of the packer"),
@@ -179,9 +185,7 @@ def test_a_page_names_its_packed_files_and_its_first_script_comes_before_the_sty
     packer = Packer({**FILES, "/console/a/main.js": "ran.push(1);\n"})
     page = packer.page("/console/a/page.html")
     script, style = page.files
-    assert packer.built[style] == (
-        b'a{color:red}a::before{content:"/* kept */";inline-size:calc(1px + 2px)}'
-    )
+    assert packer.built[style] == (b'a{color:red}a::before{content:"/* kept */";inline-size:calc(1px + 2px)}')
     assert page.html.index("modulepreload") < page.html.index("<script>") < page.html.index("stylesheet")
     assert page.html.count("stylesheet") == page.html.count('type="module"') == 1
     assert script in page.html
@@ -214,7 +218,9 @@ def test_all_modules_mean_the_same_without_comments_and_spaces(tmp_path: Path) -
     }
     (tmp_path / "texts.json").write_text(json.dumps({n: [t, minified(t)] for n, t in texts.items()}))
     built = site.of(files, modules).console
-    scripts = {name: f.body.decode() for name, f in built.items() if name.startswith(BUILT) and name[-3:] == ".js"}
+    scripts = {
+        name: f.body.decode() for name, f in built.items() if name.startswith(BUILT) and name[-3:] == ".js"
+    }
     (tmp_path / "built.json").write_text(json.dumps(scripts))
     (tmp_path / "compare.js").write_text(
         """

@@ -1,7 +1,7 @@
 """Takes comments and spaces out of a script.
 
-rjsmin does it, and reads a template inside of a template wrongly: it takes the inner one for code. So a template
-that has another one inside is put aside first, and comes back as it was.
+rjsmin does it, and reads a template inside of a template wrongly: it takes the inner one for code. So a
+template that has another one inside is put aside first, and comes back as it was.
 """
 
 from __future__ import annotations
@@ -26,43 +26,55 @@ _IN_TEMPLATE = re.compile(r"(?:[^`\\$]|\\.|\$(?!\{))*(`|\$\{)", re.DOTALL)
 _ASIDE = re.compile(r"\$aside(\d+)\$")
 
 
+def _template(text: str, at: int) -> tuple[int, bool]:
+    """Where a template ends that has begun before `at`, and whether it has another one inside."""
+    is_nested = False
+    while (piece := _IN_TEMPLATE.match(text, at)) is not None:
+        at = piece.end()
+        if piece[1] == "`":
+            return at, is_nested
+        at, has_template = _value(text, at)
+        is_nested = is_nested or has_template
+    return len(text), False  # it has no end: whoever reads the script says so
+
+
+def _value(text: str, at: int) -> tuple[int, bool]:
+    """Where a value in a template ends, and whether it has a template."""
+    depth, has_template = 0, False
+    while at < len(text):
+        at, sign = _next(text, at)
+        if sign == "`":
+            at, has_template = _template(text, at)[0], True
+        elif sign == "{":
+            depth += 1
+        elif sign == "}" and depth == 0:
+            break
+        elif sign == "}":
+            depth -= 1
+    return at, has_template
+
+
+def _next(text: str, at: int) -> tuple[int, str | None]:
+    """The end of what begins at `at`; and the character, if that is no comment, string or pattern."""
+    found = _TOKEN.match(text, at)
+    assert found is not None
+    return found.end(), found["other"]
+
+
 def _aside(text: str) -> tuple[str, list[str]]:
     """The text with a name in place of each template that has another one inside, and these templates."""
     kept, templates = list[str](), list[str]()
-    ends: list[int | None] = []
-    """What each open brace is: None for one of code; for one of a template, where the outermost one begins."""
     at = copied = 0
-    outermost, is_nested = -1, False
     while at < len(text):
-        found = _TOKEN.match(text, at)
-        assert found is not None
-        at = found.end()
-        token = found["other"]
-        if token == "{":
-            ends.append(None)
+        began = at
+        at, sign = _next(text, at)
+        if sign != "`":
             continue
-        if token == "}":
-            if not ends or ends.pop() is None:
-                continue
-        elif token != "`":
-            continue
-        elif outermost < 0:
-            outermost, is_nested = found.start(), False
-        else:
-            is_nested = True
-        # In a template, up to its end or to the next value in it.
-        piece = _IN_TEMPLATE.match(text, at)
-        if piece is None:
-            return text, []  # it has no end: whoever reads the script says so
-        at = piece.end()
-        if piece[1] == "${":
-            ends.append(outermost)
-        elif not any(each is not None for each in ends):
-            if is_nested:
-                kept += [text[copied:outermost], f"$aside{len(templates)}$"]
-                templates.append(text[outermost:at])
-                copied = at
-            outermost = -1
+        at, is_nested = _template(text, at)
+        if is_nested:
+            kept += [text[copied:began], f"$aside{len(templates)}$"]
+            templates.append(text[began:at])
+            copied = at
     return "".join([*kept, text[copied:]]), templates
 
 

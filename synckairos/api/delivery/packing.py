@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import rcssmin
+
 from synckairos.api.delivery.minifying import minified
 
 BUILT = "/console/built/"
@@ -37,7 +38,8 @@ _PLACE = re.compile(r"\$load\((\d+)\)")
 _OTHER_DYNAMIC = re.compile(r"\bimport\s*[(.]")
 
 _HEAD_TAGS = re.compile(r"^[ \t]*<(?:link|script)\b[^>]*>(?:</script>)?[ \t]*\n", re.MULTILINE)
-_PICTURE = re.compile(r'(?<=")/console/[\w/-]+\.svg(?=")')
+_NAMED = re.compile(r'(?<=")/console/(?!built/)[\w/-]+\.(?:css|svg)(?=")')
+"""A picture or a stylesheet, named by its address."""
 _ATTRIBUTE = re.compile(r'\b(rel|type|src|href)="([^"]*)"')
 
 
@@ -101,8 +103,8 @@ class Packer:
     """Packs the pages of a site.
 
     sources: the text of each file by its address, as in `/console/session/session.js`
-    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and with all
-        the code of a page; gives what this page needs of it
+    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and
+        with all the code of a page; gives what this page needs of it
     built: the packed files by their addresses
     """
 
@@ -157,12 +159,13 @@ class Packer:
         start = head.index(tags[0])
         rest = _HEAD_TAGS.sub("", head[start:])
         text = head[:start] + "\n".join(tags_now) + "\n" + rest + separator + body
-        text = _PICTURE.sub(lambda match: self._picture(match.group()), re.sub(r"\n\s*", "\n", text))
+        text = _NAMED.sub(lambda match: self._named(match.group()), re.sub(r"\n\s*", "\n", text))
         return Page(text, inline, (script, style))
 
-    def _picture(self, path: str) -> str:
+    def _named(self, path: str) -> str:
+        """The address of a picture or a stylesheet."""
         stem, _, ending = posixpath.basename(path).partition(".")
-        return self._name(stem, ending, self._source(path))
+        return self._name(stem, ending, self._style([path]) if ending == "css" else self._source(path))
 
     def _reachable(self, paths: Iterable[str]) -> Iterable[str]:
         """The modules with all that they import or load later, but for files that a variable chooses."""
@@ -207,8 +210,8 @@ class Packer:
         code = minified(text)
         if "import" in code:
             code = self._without_dynamic(path, code, found)
-        if ".svg" in code:
-            code = _PICTURE.sub(lambda match: self._picture(match.group()), code)
+        if '"/console/' in code:
+            code = _NAMED.sub(lambda match: self._named(match.group()), code)
         return Module(
             path,
             code,
@@ -266,7 +269,7 @@ class Packer:
             found.exports[match["name"]] = match["name"]
             return f"{match['kind']} {match['name']}"
 
-        def default(match: re.Match[str]) -> str:
+        def default(_: re.Match[str]) -> str:
             found.exports["default"] = "$default"
             return "const $default = "
 
@@ -372,7 +375,7 @@ class Packer:
         """The address of a file that a variable chooses. It exports one value, and imports nothing."""
         before, _, value = self._trimmed(self._source(path), self._code).partition("export default ")
         code = minified(value)
-        if not code or minified(before) or "import" in code and _OTHER_DYNAMIC.search(code):
+        if not code or minified(before) or _OTHER_DYNAMIC.search(code):
             raise UnpackableError(f"{path}: one of several files is a value, and nothing else")
         return self._file(path, f"{_place(path)}??={{default:{code.rstrip(';')}}};")
 
@@ -431,7 +434,7 @@ class Packer:
 
 
 def _key(path: str) -> str:
-    """By what a module is known to others. It stays in the next release, for pages that have files of both."""
+    """By what a module is known to others; in the next release too, for pages that have files of both."""
     return path.removeprefix("/console/").removesuffix(".js")
 
 

@@ -16,9 +16,8 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from synckairos.api.delivery.minifying import minified
-
 from synckairos.api.delivery import encoding
+from synckairos.api.delivery.minifying import minified
 from synckairos.api.delivery.packing import BUILT, Packer
 from synckairos.api.delivery.texts import only_named
 
@@ -79,9 +78,10 @@ KEPT: tuple[KeptPage, ...] = (
 
 
 def policy(inline: str = "") -> str:
-    """What a page of the console may load: only its own files. It may ask only its own service, so that no
-    token gets elsewhere. `'self'` is good for sockets of the same host and port. No other page may frame it,
-    but those of FRAME_ANCESTORS.
+    """What a page of the console may load and ask: only its own files and service. So no token gets away.
+
+    `'self'` is good for sockets of the same host and port. No other page may frame it, but those of
+    FRAME_ANCESTORS.
 
     inline: the one script that stands in the page
     """
@@ -163,7 +163,7 @@ class Site:
 
 
 _FRESH = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-"""A browser asks each time whether its copy is still good (ETag), so it gets those of a new release at once."""
+"""A browser asks each time whether its copy is still good (ETag), so it gets a new release at once."""
 _FOREVER = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
 """For files whose names change with their content."""
 _ANYWHERE = {"access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin"}

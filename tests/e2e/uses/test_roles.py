@@ -60,7 +60,7 @@ async def offered(page: Page) -> list[str]:
     return [each for each in below if each] + inside
 
 
-OF_EVERYBODY = ["History", "History", "Turn sound on", "Full screen", "Keys and help"]
+OF_EVERYBODY = ["History", "History", "Show the time used", "Turn sound on", "Full screen", "Keys and help"]
 
 
 async def test_the_page_of_a_player_offers_what_a_player_may_and_nothing_else(

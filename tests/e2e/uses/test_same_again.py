@@ -57,6 +57,7 @@ async def test_a_rematch_with_sides_swapped_is_led_to_by_every_open_page(api: Ap
     arbiter = await console.open(f"/s/{session_id}")
     player = await console.open(f"/s/{session_id}?as={ben}&view=board")
     stays = await console.open(f"/s/{session_id}?watch")
+    overlay = await console.open(f"/s/{session_id}?bare&clock=all")
     await expect(player.get_by_role("region", name="Board")).to_be_visible()
     await flag_falls(api, session_id)
     await expect(stays.get_by_role("alert").filter(has_text="Time is up for Ben.")).to_be_attached()
@@ -69,6 +70,7 @@ async def test_a_rematch_with_sides_swapped_is_led_to_by_every_open_page(api: Ap
     await arbiter.wait_for_url(elsewhere(session_id))
     next_id = arbiter.url.rpartition("/")[2]
     await player.wait_for_url(f"{api.url}/s/{next_id}?as={ben}&view=board")
+    await overlay.wait_for_url(f"{api.url}/s/{next_id}?bare&clock=all")
     await expect(half(arbiter, "Ben")).to_contain_text("Begins")
     state = await api.get(next_id)
     assert [(each["participant_id"], each["total_time_ms"]) for each in state["participants"]] == [

@@ -6,8 +6,10 @@ import { screensOf } from "./screens.js";
 import { BareClocks, bareOptions } from "../shared/bare.js";
 import { t } from "../shared/i18n.js";
 import { titleOf } from "../shared/names.js";
+import { nextSessionOf, samePageOf } from "../shared/next.js";
 import { UUID } from "../shared/recent.js";
-import { storedToken } from "../shared/token.js";
+import { cameByLink, storedToken } from "../shared/token.js";
+import { leadsOn } from "./repeat.js";
 import { SyncKairos } from "/synckairos.js";
 
 /** Connections that break and come back within this time show no dot. */
@@ -38,10 +40,14 @@ if (UUID.test(id)) {
   const client = new SyncKairos({ url: location.origin, token: storedToken, reconnectAttempts: Infinity, maxSkewMs: Infinity });
   const session = client.session(id);
   session.ready.catch(() => {}); // onConnection says it
+  let before = null;
   session.onChange((state) => {
     if (!state) return;
     document.title = titleOf(state);
     cover.show(screensOf(state.metadata));
+    // Where the session goes on in another one, that is shown. A link is for its own session alone.
+    if (leadsOn(before, state, nextSessionOf) && !cameByLink()) location.replace(samePageOf(nextSessionOf(state)));
+    before = state;
   });
   const connected = () => {
     clearTimeout(timer);

@@ -9,47 +9,14 @@ import { againLabel, followLabel, openAgain } from "./again.js";
 import { faceItems } from "./looks.js";
 import { screenItems } from "./overlay.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
-import { openHistory } from "./history.js";
+import { openHistory, share } from "./opening.js";
+import { viewChoices } from "./choices.js";
 import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
 /** For so long a press may have been meant for a button that was there before. */
 const AFTER_MOVE_MS = 500;
-
-/**
- * The views as radio buttons.
- *
- * @param {import("./session.js").Page} page
- * @param {string} name The name of the radio buttons.
- * @param {() => void} [chosen] Called before the view changes.
- */
-export function viewChoices(page, name, chosen = () => {}) {
-  const choice = ([value, label]) => {
-    const choose = () => {
-      chosen();
-      page.showView(value);
-    };
-    const radio = { type: "radio", name, value, checked: value === page.viewName, onchange: choose };
-    return h("label", {}, h("input", radio), h("span", {}, label));
-  };
-  const offered = viewsFor(page.state);
-  return Object.entries(VIEWS).filter(([value]) => offered.includes(value)).map(choice);
-}
-
-/**
- * Shares this session: links for people without an account, or the address where nobody needs a token.
- *
- * @param {import("./session.js").Page} page
- */
-export function share({ client, rights, state }) {
-  const url = new URL(location.href);
-  if (rights.mayLink) {
-    linksDialog(client, state, { view: url.searchParams.get("view") ?? "" });
-    return;
-  }
-  shareDialog(url.href);
-}
 
 /** Offers a link for each participant, on which the page keeps to what that participant may. */
 function openPlayerLinks({ people }) {

@@ -15,15 +15,14 @@ import { Actions } from "./actions.js";
 import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./early.js";
-import { loaded } from "../shared/later.js";
-import { openHistory } from "./history.js";
+import { loaded, stylesheet } from "../shared/later.js";
 import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
 import { cutShortBy, endOf } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
 import { givenLights, lightsOf } from "../shared/lights.js";
-import { openHelp, share } from "./menu.js";
+import { openHelp, openHistory, share } from "./opening.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { leadsOn } from "./repeat.js";
@@ -57,9 +56,24 @@ const VIEW_CLASSES = {
 /** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
 const LATER = {
   stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
-  speedrun: async () => (await import("./views/speedrun.js")).SpeedrunView,
-  exam: async () => (await import("./views/exam.js")).ExamView,
-  agenda: async () => (await import("./views/agenda.js")).AgendaView,
+  speedrun: async () => {
+    const styles = stylesheet("/console/session/views/speedrun.css");
+    const { SpeedrunView } = await import("./views/speedrun.js");
+    await styles;
+    return SpeedrunView;
+  },
+  exam: async () => {
+    const styles = stylesheet("/console/session/views/exam.css");
+    const { ExamView } = await import("./views/exam.js");
+    await styles;
+    return ExamView;
+  },
+  agenda: async () => {
+    const styles = stylesheet("/console/session/views/agenda.css");
+    const { AgendaView } = await import("./views/agenda.js");
+    await styles;
+    return AgendaView;
+  },
 };
 
 const isView = (name) => Object.hasOwn(VIEW_CLASSES, name) || Object.hasOwn(LATER, name);
@@ -436,7 +450,9 @@ export class Page {
     if (this.session.staleMs !== this.staleMs) this.#onConnection();
     this.staleMs = this.session.staleMs;
     this.#updateTitle();
-    this.screen.stayOn(state.status === "running");
+    // A wall shows something before the start and in a pause, too.
+    const isWall = this.isScreen || this.viewName === "exam";
+    this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
     this.#tell();
     if (goesOn) this.lead(nextSessionOf(state));

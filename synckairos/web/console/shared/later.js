@@ -19,6 +19,27 @@ export async function loaded(load) {
   }
 }
 
+/**
+ * Adds a stylesheet to the page, unless it is there.
+ *
+ * @param {string} href
+ * @returns {Promise<void>} settled when it holds; it rejects when it cannot be loaded
+ */
+export function stylesheet(href) {
+  if (document.querySelector(`link[href="${href}"]`)) return Promise.resolve();
+  const link = document.createElement("link");
+  return new Promise((resolve, reject) => {
+    link.onload = () => resolve();
+    link.onerror = () => {
+      link.remove(); // so that the next attempt loads it again
+      reject(new Error(t("delivery.notHere")));
+    };
+    link.rel = "stylesheet";
+    link.href = href;
+    document.head.append(link);
+  });
+}
+
 /** The dialog of `links.js`, with its arguments. */
 export async function linksDialog(...given) {
   return (await loaded(() => import("./links.js")))?.linksDialog(...given);

@@ -316,9 +316,10 @@ export class BoardView {
   }
 
   #showDot() {
-    [...this.dots.querySelectorAll(".board-dot")].forEach((each, at) =>
-      each.setAttribute("aria-current", String(at === this.pageNumber)),
-    );
+    [...this.dots.querySelectorAll(".board-dot")].forEach((each, at) => {
+      if (at === this.pageNumber) each.setAttribute("aria-current", "page");
+      else each.removeAttribute("aria-current");
+    });
   }
 
   /** Begins or ends the turning of the pages. */
