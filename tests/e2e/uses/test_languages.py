@@ -33,6 +33,11 @@ const unfold = (root) => { for (const each of root.querySelectorAll('details')) 
 
 // Texts that are cut, stand beside their button or the screen, and what moves sideways.
 window.cut = () => {
+  // Words that only screen readers get.
+  const unseen = (each) => {
+    for (let at = each; at; at = at.parentElement) if (getComputedStyle(at).clipPath === 'inset(50%)') return true;
+    return false;
+  };
   const found = new Set();
   const say = (what, each) => found.add(`${what}: <${each.tagName.toLowerCase()} class="${each.className?.baseVal ?? each.className}"> ${(each.value || each.textContent).trim().slice(0, 60)}`);
   const root = document.querySelector('dialog:modal') ?? document.body;
@@ -48,7 +53,7 @@ window.cut = () => {
     return each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
   };
   for (const each of root.querySelectorAll('*')) {
-    if (each.closest('svg, noscript, option, .visually-hidden, [aria-hidden=true]') || !each.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
+    if (each.closest('svg, script, style, noscript, option, [aria-hidden=true]') || unseen(each) || !each.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
     const style = getComputedStyle(each);
     const inCode = each.closest('pre, code'); // what a shell reads is never broken
     if (each.scrollWidth > each.clientWidth + 1 && style.overflowX !== 'visible' && each.clientWidth > 0 && !inCode && !each.matches('input, select, textarea'))
