@@ -10,6 +10,7 @@ import argparse
 import asyncio
 from pathlib import Path
 
+import click
 from playwright.async_api import Browser, async_playwright
 
 from tests.e2e import browser as browsers
@@ -70,7 +71,7 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
                 await take(browser, url, path, state, options.folder, options.language)
             except Exception as error:  # noqa: BLE001 - whatever it was, it is said
                 failed += 1
-                print(f"{state.name}: {str(error).splitlines()[0]}")
+                click.echo(f"{state.name}: {str(error).splitlines()[0]}")
         await browser.close()
         count = 2 * len(SIZES) * len(chosen)
         print(

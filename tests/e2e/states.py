@@ -1,4 +1,4 @@
-"""Every page of the console and its states: what is drawn by `python -m tests.e2e.pictures`, and what axe looks at."""
+"""Every page of the console and its states, for `python -m tests.e2e.pictures` and for axe."""
 
 from __future__ import annotations
 
