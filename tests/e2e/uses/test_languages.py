@@ -25,7 +25,11 @@ MINUTE = 60_000
 AT_ONCE = ("screen.full", "menu.next", "menu.pauseFreely", "screens.blackout")
 """What acts without a dialog."""
 FORMS = ("free", "quiz", "speech", "speedrun", "agenda")
-NARROW: dict[str, Any] = {"viewport": {"width": 320, "height": 640}, "locale": "en-GB", "reduced_motion": "reduce"}
+NARROW: dict[str, Any] = {
+    "viewport": {"width": 320, "height": 640},
+    "locale": "en-GB",
+    "reduced_motion": "reduce",
+}
 
 MEASURE = Path(__file__).with_name("cut.js").read_text()
 
