@@ -1,6 +1,6 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
 import { leaveFor } from "../shared/back.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
@@ -8,7 +8,7 @@ import { nextSessionOf } from "../shared/next.js";
 import { againLabel, followLabel } from "./again.js";
 import { faceItems } from "./looks.js";
 import { screenItems } from "./overlay.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
 import { openAgain, openHistory, openSchedule, share } from "./opening.js";
 import { viewChoices } from "./choices.js";
 import { Screen } from "./screen.js";
