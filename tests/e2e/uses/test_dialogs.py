@@ -62,7 +62,10 @@ async def test_after_a_dialog_the_space_bar_ends_the_turn(api: Api, console: Con
     await turn_ends("Ben")
     # From there Tab goes on to the clocks.
     await page.keyboard.press("h")
+    await expect(page.get_by_role("dialog", name="History")).to_be_visible()
     await page.keyboard.press("Escape")
+    await no_dialog(page)
+    await expect(page.get_by_role("main")).to_be_focused()
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("main").locator(":focus")).to_have_count(1)
 
