@@ -17,7 +17,7 @@ from synckairos.api.routes import pages
 from tests.e2e import slow_line
 from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, PATIENCE_S, Visitor
-from tests.e2e.console import Console, half, press
+from tests.e2e.console import WITHOUT_A_LIST, Console, half, press
 from tests.e2e.slow_line import Counter
 from tests.support import live
 from tests.support.live import Service
@@ -158,6 +158,7 @@ async def test_only_the_newest_sessions_are_kept_and_what_is_gone_is_forgotten(
     api: Api, console: Console
 ) -> None:
     visitor = await console.visitor()
+    visitor.forgive(WITHOUT_A_LIST)
     page = await visitor.open(f"{console.service}/")
     ids = [(await api.game())["session_id"] for _ in range(6)]
 
@@ -209,6 +210,7 @@ async def test_a_new_release_is_there_when_the_page_is_opened_once_more(
     api: Api, service: Service, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     visitor = await console.visitor()
+    visitor.forgive(WITHOUT_A_LIST)
     page = await visitor.open(f"{console.service}/")
     foot = page.locator(".foot p")
     await expect(foot).to_have_text("Shared clocks that show the same time on every device.")
@@ -243,7 +245,7 @@ async def test_a_new_release_is_there_when_the_page_is_opened_once_more(
 @pytest.mark.parametrize("address", ["/nothing", "/rooms/x"])
 async def test_an_address_that_leads_nowhere_has_a_way_home(console: Console, address: str) -> None:
     visitor = await console.visitor()
-    visitor.forgive("status of 404")
+    visitor.forgive("status of 404", WITHOUT_A_LIST)
     page = await visitor.open(console.service + address)
     await expect(page.get_by_role("heading", level=1)).to_have_text("There is nothing at this address")
     await page.get_by_role("link", name="All sessions").click()
