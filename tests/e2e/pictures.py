@@ -73,7 +73,9 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
                 print(f"{state.name}: {str(error).splitlines()[0]}")
         await browser.close()
         count = 2 * len(SIZES) * len(chosen)
-        print(f"{count} pictures of {len(chosen)} states in {options.folder}, {failed} of them not as they should be")
+        print(
+            f"{count} pictures of {len(chosen)} states in {options.folder}, {failed} of them not as they should be"
+        )
 
 
 def main() -> None:

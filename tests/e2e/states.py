@@ -60,7 +60,12 @@ def session(
 
 MESSAGE = {"message": {"text": "Two minutes left, please come to an end"}}
 CHESS = {"preset": "blitz", "participants": ["Magda", "Teo"], "title": "Club final"}
-FOUR = {"sync_mode": "per_participant", "time_control": "5+3", "participants": CLUB[:4], "title": "Four-handed"}
+FOUR = {
+    "sync_mode": "per_participant",
+    "time_control": "5+3",
+    "participants": CLUB[:4],
+    "title": "Four-handed",
+}
 QUIZ = {"preset": "quiz", "participants": ["The Owls", "Quizzy Rascals", "Table Nine"], "title": "Pub quiz"}
 AUCTION = {"preset": "auction", "participants": ["Everybody"], "title": "Lot 12: a clock"}
 SPEECH = {"preset": "speech", "participants": ["Anna"], "title": "Ice breaker"}
@@ -106,7 +111,11 @@ def exam(*extra: int, news: bool = True) -> Make:
             sync_mode="global",
             total_time_ms=base * (100 + max(extra, default=0)) // 100,
             participants=["Everybody"],
-            metadata={"title": "Latin, final exam", "view": "exam", "exam": {"base_ms": base, "extra": extra}},
+            metadata={
+                "title": "Latin, final exam",
+                "view": "exam",
+                "exam": {"base_ms": base, "extra": extra},
+            },
         )
         session_id = made["session_id"]
         await api.do(session_id, "start")
@@ -203,7 +212,11 @@ STATES = [
             f"lights-{name}",
             session(LIGHTS, "start", total_time_ms=420_000, warnings_ms=warnings),
         )
-        for name, warnings in (("green", [419_999]), ("yellow", [419_999, 419_998]), ("red", [419_999, 419_998, 419_997]))
+        for name, warnings in (
+            ("green", [419_999]),
+            ("yellow", [419_999, 419_998]),
+            ("red", [419_999, 419_998, 419_997]),
+        )
     ),
     State("overtime", session(SPEECH, "start", query="?view=countdown")),
     State("board-2", session(board(2), *LIVE, query="?view=board")),
