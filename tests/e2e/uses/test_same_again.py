@@ -95,7 +95,7 @@ async def test_two_who_ask_at_the_same_moment_make_one_rematch(api: Api, console
     session_id = (await final(api))[0]["session_id"]
     visitors = [await console.visitor() for _ in range(2)]
     for visitor in visitors:
-        # Whoever asks while the other one's rematch is being made is told so, and asks again under the same key.
+        # Whoever asks while the rematch is being made is told so, and asks again under the same key.
         visitor.forgive(r"status of 409 .*/v1/sessions\b")
     pages = [await visitor.open(f"{api.url}/s/{session_id}") for visitor in visitors]
     for page in pages:
