@@ -28,18 +28,23 @@ SETTLED_MS = 600
 """How long a page has for its first frames: a picture is of what stays."""
 RESIZED_MS = 250
 """How long it has for another size, and for other colours."""
-AT_ONCE = 3
+PATIENCE_MS = 60_000
+AT_ONCE = 2
 """How many states are drawn at a time."""
 
 
-async def take(browser: Browser, made: Audited, api: Api, state: State, options: argparse.Namespace) -> None:
+async def take(
+    browser: Browser, made: Audited, api: Api, state: State, options: argparse.Namespace, storing: asyncio.Lock
+) -> None:
     """The pictures of one state. It is made once for the sizes of a desk, and once for those of phones."""
     for touch in (False, True):
         sizes = {each: SIZES[each] for each in options.sizes if each.startswith("phone") == touch}
         if not sizes:
             continue
         path = await state.make(api)
-        await made.archived()
+        if path.startswith("/room/"):
+            async with  # what the room's list shows
+                await made.archived()
         width, height = next(iter(sizes.values()))
         context = await browser.new_context(
             viewport={"width": width, "height": height},
@@ -48,7 +53,7 @@ async def take(browser: Browser, made: Audited, api: Api, state: State, options:
             reduced_motion="reduce",
             service_workers="allow" if state.offline else "block",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
         try:
             await show(page, api.url + path, state, SETTLED_MS)
@@ -74,7 +79,7 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     chosen = [each for each in STATES if any(each.name.startswith(only) for only in options.only)]
     failed = list[str]()
-    turn = asyncio.Semaphore(AT_ONCE)
+    turn, storing = asyncio.Semaphore(AT_ONCE), asyncio.Lock()
     async with Api(url) as api, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=browsers.chromium(), args=list(browsers.ARGUMENTS)
@@ -86,7 +91,7 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
         async def one(state: State) -> None:
             async with turn:
                 try:
-                    await take(browser, made, api, state, options)
+                    await take(browser, made, api, state, options, storing)
                 except Exception as error:  # noqa: BLE001 - whatever it was, it is said
                     failed.append(state.name)
                     sys.stdout.write(f"{state.name}: {str(error)[:300]}\n")
