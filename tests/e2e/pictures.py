@@ -29,12 +29,18 @@ SETTLED_MS = 600
 RESIZED_MS = 250
 """How long it has for another size, and for other colours."""
 PATIENCE_MS = 60_000
+"""How long anything may take, on a busy machine."""
 AT_ONCE = 2
 """How many states are drawn at a time."""
 
 
 async def take(
-    browser: Browser, made: Audited, api: Api, state: State, options: argparse.Namespace, storing: asyncio.Lock
+    browser: Browser,
+    made: Audited,
+    api: Api,
+    state: State,
+    options: argparse.Namespace,
+    storing: asyncio.Lock,
 ) -> None:
     """The pictures of one state. It is made once for the sizes of a desk, and once for those of phones."""
     for touch in (False, True):
@@ -43,7 +49,7 @@ async def take(
             continue
         path = await state.make(api)
         if path.startswith("/room/"):
-            async with  # what the room's list shows
+            async with storing:  # what the room's list shows
                 await made.archived()
         width, height = next(iter(sizes.values()))
         context = await browser.new_context(
