@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
@@ -36,11 +37,10 @@ AT_ONCE = 2
 
 async def take(
     browser: Browser,
-    made: Audited,
     api: Api,
     state: State,
     options: argparse.Namespace,
-    storing: asyncio.Lock,
+    store: Callable[[], Awaitable[None]],
 ) -> None:
     """The pictures of one state. It is made once for the sizes of a desk, and once for those of phones."""
     for touch in (False, True):
@@ -49,8 +49,7 @@ async def take(
             continue
         path = await state.make(api)
         if path.startswith("/room/"):
-            async with storing:  # what the room's list shows
-                await made.archived()
+            await store()  # what the room's list shows
         width, height = next(iter(sizes.values()))
         context = await browser.new_context(
             viewport={"width": width, "height": height},
@@ -94,10 +93,14 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
             await make(api)
         await made.archived()
 
+        async def store() -> None:
+            async with storing:
+                await made.archived()
+
         async def one(state: State) -> None:
             async with turn:
                 try:
-                    await take(browser, made, api, state, options, storing)
+                    await take(browser, api, state, options, store)
                 except Exception as error:  # noqa: BLE001 - whatever it was, it is said
                     failed.append(state.name)
                     sys.stdout.write(f"{state.name}: {str(error)[:300]}\n")
