@@ -301,8 +301,8 @@ STATES = [
         State(f"ask-{each}", session(CHESS, *LIVE), press("Menu", f"{each.title()} the session …"))
         for each in ("complete", "cancel", "reset", "delete")
     ),
-    State("share", session(CHESS, *LIVE), press("Share")),
-    State("elsewhere", session(CHESS, *LIVE), press("Share", "Show elsewhere …")),
+    State("share", session(CHESS, *LIVE), press("Menu", "Share this session")),
+    State("elsewhere", session(CHESS, *LIVE), press("Menu", "Share this session", "Show elsewhere …")),
     State("player-links", session(FOUR, *LIVE), press("Menu", "Link for one player")),
     State("watch-link", session(FOUR, *LIVE), press("Menu", "Link to watch")),
     State("message-form", session(SPEECH, "start"), press("Menu", "Message to the screens")),
