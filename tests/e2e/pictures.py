@@ -17,7 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
-from tests.e2e.states import LISTED, STATES, State, show
+from tests.e2e.states import LISTED, STATES, State, show, still
 from tests.support.audit_service import Audited, Machines, audited, machines
 from tests.support.pool import Pool
 
@@ -68,6 +68,7 @@ async def take(
                 for scheme in options.schemes:
                     await page.emulate_media(color_scheme=scheme)
                     await page.wait_for_timeout(RESIZED_MS)
+                    await still(page)
                     await page.screenshot(path=options.folder / f"{state.name}.{size}.{scheme}.png")
             await context.close()
 

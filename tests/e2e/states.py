@@ -355,6 +355,20 @@ LISTED = [
 """What stands in the list of sessions."""
 
 
+_STILL = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  await frame();
+  await frame();
+  const moving = document.getAnimations().filter((each) => each.effect.getComputedTiming().endTime < 5000);
+  await Promise.allSettled(moving.map((each) => each.finished));
+}"""
+
+
+async def still(page: Page) -> None:
+    """Waits until a page is laid out and its colours have changed, as after another size or scheme."""
+    await page.evaluate(_STILL)
+
+
 async def show(page: Page, url: str, state: State, settled_ms: float) -> None:
     """Opens a state, and does what its user does."""
     await page.goto(url)

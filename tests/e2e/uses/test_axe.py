@@ -14,7 +14,7 @@ from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console
 from tests.e2e.states import LISTED as FIRST
-from tests.e2e.states import STATES, State, show
+from tests.e2e.states import STATES, State, show, still
 from tests.support.audit_service import audited, machines
 from tests.support.pool import Pool
 
@@ -61,7 +61,7 @@ async def look(api: Api, console: Console, state: State, store: Store | None = N
     problems = await found(page)
     await page.set_viewport_size({"width": 390, "height": 844})
     await page.emulate_media(color_scheme="dark")
-    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await still(page)
     problems += [f"phone, dark: {each}" for each in await found(page)]
     await visitor.leave()
     return [f"{state.name}: {each}" for each in problems]
