@@ -190,7 +190,7 @@ def press(*names: str, first: str = "") -> Act:
         for name in names:
             wanted = re.compile(f"^{re.escape(name.removesuffix('*'))}{'' if name.endswith('*') else '$'}")
             await page.get_by_role("button", name=wanted).locator("visible=true").last.click()
-        await expect(page.locator("dialog[open]")).to_be_visible()
+        await expect(page.locator("dialog[open]").last).to_be_visible()
 
     return act
 
@@ -240,7 +240,7 @@ async def written(page: Page) -> None:
 async def key_menu(page: Page) -> None:
     """Opens the menu, whatever it is called in the page's language."""
     await page.locator(".menu-button:visible").click()
-    await expect(page.locator("dialog[open]")).to_be_visible()
+    await expect(page.locator("dialog[open]").last).to_be_visible()
 
 
 async def sheet(page: Page) -> None:
