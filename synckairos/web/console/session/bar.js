@@ -18,7 +18,9 @@ export class Bar {
   /** Makes the buttons as big as there is room for. Cheap as long as neither they nor the room have changed. */
   fit() {
     const { element } = this;
-    const shown = [...element.children].filter((each) => !each.hidden && !each.matches(".visually-hidden"));
+    // Those of the view stand in an element of their own, which has no box.
+    const all = [...element.children].flatMap((each) => (each.matches(".own-controls") ? [...each.children] : [each]));
+    const shown = all.filter((each) => !each.hidden && !each.matches(".visually-hidden"));
     const key = `${element.clientWidth} ${shown.map((each) => each.textContent).join("|")} ${element.parentElement?.dataset.view}`;
     if (key === this.key) return;
     this.key = key;
