@@ -201,7 +201,7 @@ async def running(path: str) -> AsyncIterator[Firefox]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509 - it calls prctl and nothing else
+            preexec_fn=partial(die_with_parent, os.getpid(), signal.SIGKILL),  # noqa: PLW1509 - it calls prctl and nothing else
         )
         try:
             async with await _connected(port, process) as socket:

@@ -13,12 +13,12 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, followLabel, openAgain } from "./again.js";
+import { againLabel, followLabel } from "./again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
-import { openHistory, openMenu, share } from "./opening.js";
+import { openAgain, openHistory, openMenu, share } from "./opening.js";
 import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
-import { Bounds } from "./schedule.js";
+import { Bounds } from "./bounds.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
