@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api
 from tests.e2e.console import WITHOUT_A_LIST, Console, half, their_turn
-from tests.e2e.states import AUCTION, CHESS, QUIZ, RUN, agenda, exam
+from tests.e2e.states import AUCTION, QUIZ, RUN, agenda, exam
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -46,14 +46,14 @@ LOST = """() => {
   let last = null;
   document.addEventListener("focusin", ({ target }) => { last = target; }, true);
   const isGone = (each) => !each.isConnected || each.matches(":disabled") || !each.checkVisibility();
-  // Looked at after some frames: until then the page may put it where it belongs.
+  // Half a second: until then the page may put it where it belongs.
   let frames = 0;
   const look = () => {
     const here = document.activeElement;
     const isNowhere = here === null || here === document.body || here === last;
     const isLost = last !== null && isNowhere && isGone(last);
     frames = isLost ? frames + 1 : 0;
-    if (frames === 4) {
+    if (frames === 30) {
       lost_.push(last.outerHTML.slice(0, 160));
       last = null;
     }
@@ -123,7 +123,7 @@ async def nothing_lost(page: Page) -> None:
     """The focus was never left on what had gone, or on nothing because that had gone."""
     await page.evaluate(
         """new Promise((done) => {
-          let count = 6;
+          let count = 40;
           const frame = () => (count-- ? requestAnimationFrame(frame) : done());
           frame();
         })"""
@@ -303,9 +303,8 @@ async def test_each_use_is_led_by_keys(api: Api, console: Console) -> None:
 async def test_a_room_is_led_by_keys(api: Api, console: Console) -> None:
     ids = list[str]()
     for names in (["Anna", "Ben"], ["Cleo", "Dan"]):
-        made = await api.create(
-            **{**CHESS, "participants": names}, metadata={"board": len(ids) + 1, "tags": ["club"]}
-        )
+        metadata = {"board": len(ids) + 1, "tags": ["club"]}
+        made = await api.create(preset="blitz", participants=names, metadata=metadata)
         ids.append(made["session_id"])
     page = await desk(console, "/room/club", **{"synckairos.room.club": json.dumps(ids)})
     await expect(page.get_by_role("heading", name=re.compile("Cleo"))).to_be_visible()
