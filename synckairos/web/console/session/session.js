@@ -5,6 +5,7 @@ import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js
 import { cameByLink, storedToken } from "../shared/token.js";
 import { leaveFor } from "../shared/back.js";
 import { restFocusOn } from "../shared/dialogs.js";
+import { keepFocus } from "../shared/focus.js";
 import { titleOf } from "../shared/names.js";
 import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
 import { t } from "../shared/i18n.js";
@@ -395,6 +396,7 @@ export class Page {
     document.addEventListener("keydown", (event) => this.#onKey(event));
     // The space bar ends the turn, also right after a dialog was closed.
     restFocusOn(() => $("stage"));
+    this.keepFocus = keepFocus(document.body, () => $("stage"));
     // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
       if (event.target.closest(".clock")) event.preventDefault();
@@ -455,6 +457,7 @@ export class Page {
     const isWall = this.isScreen || this.viewName === "exam";
     this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
+    this.keepFocus();
     this.#tell();
     if (goesOn) this.lead(nextSessionOf(state));
   }
