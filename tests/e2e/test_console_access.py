@@ -188,7 +188,7 @@ GAME = """
   - region "Ben":
     - 'button "Ben: press to start"'
     - timer: 1:00
-- group "What to do":
+- region "What to do":
   - button "Start"
   - button "Give or take time"
   - button "History"

@@ -177,7 +177,7 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     assert clock is not None
     assert words is not None
     assert clock["y"] + clock["height"] <= words["y"] + 1
-    sign = page.get_by_role("group", name="On the screens")
+    sign = page.get_by_role("region", name="On the screens")
     await expect(sign).to_contain_text("Two more minutes")
     await expect(page.locator(".overlay-message")).to_be_hidden()
 

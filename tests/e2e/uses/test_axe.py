@@ -23,8 +23,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 Store = Callable[[], Awaitable[None]]
 
+# In the preview of a bare page the colours are the user's, on a ground that stands for any other.
 RUN = """async () => {
-  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  const { violations } = await axe.run({ exclude: ['.elsewhere-preview'] }, { resultTypes: ["violations"] });
   return violations.flatMap(({ id, help, nodes }) =>
     nodes.map(({ target, any }) => `${id}: ${target.join(" ")}: ${any[0]?.message ?? help}`));
 }"""

@@ -168,7 +168,7 @@ async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(
 async def test_an_announcement_is_on_every_wall_and_can_be_taken_back(api: Api, console: Console) -> None:
     made = await exam(api, [25])
     session_id = made["session_id"]
-    visitor = await console.visitor(viewport={"width": 1280, "height": 760})
+    visitor = await console.visitor(viewport={"width": 1280, "height": 760}, reduced_motion="reduce")
     page = await visitor.open(f"{console.service}/s/{session_id}")
     wall = await visitor.open(f"{console.service}/s/{session_id}?screen")
     news = wall.get_by_role("list", name="Announcements, newest first")
@@ -184,6 +184,13 @@ async def test_an_announcement_is_on_every_wall_and_can_be_taken_back(api: Api, 
         await expect(news.get_by_role("listitem").first).to_contain_text(text)
     await expect(news.get_by_role("listitem")).to_have_count(2)
     await expect(news.get_by_role("listitem").first).to_contain_text(re.compile(r"\d+:\d\d"))
+    # It has the size that fits, also for somebody who asked for less motion.
+    await wall.set_viewport_size({"width": 390, "height": 844})
+    await wall.evaluate(TWO_FRAMES)
+    assert await news.evaluate(
+        """(news) => news.scrollWidth <= news.parentElement.clientWidth
+                     && news.scrollHeight <= news.parentElement.clientHeight"""
+    )
     await page.get_by_role("button", name="Announce …").click()
     await page.get_by_role("button", name="Take back: Ten sheets at most.").click()
     await expect(news.get_by_role("listitem")).to_have_count(1)

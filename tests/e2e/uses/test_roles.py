@@ -49,7 +49,7 @@ async def club_game(api: Api, *names: str, **config: Any) -> State:
 
 async def offered(page: Page) -> list[str]:
     """The names of the buttons and links that can be seen below the clocks, and of those in the menu."""
-    controls = page.get_by_role("group", name="What to do").locator("button:visible, a:visible")
+    controls = page.get_by_role("region", name="What to do").locator("button:visible, a:visible")
     below = [each.strip() for each in await controls.all_inner_texts()]
     await page.get_by_role("button", name="Menu").locator("visible=true").click()
     dialog = page.get_by_role("dialog")

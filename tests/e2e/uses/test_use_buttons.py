@@ -62,7 +62,7 @@ async def test_every_preset_with_a_use_has_its_button(api: Api, console: Console
         session_id = made["session_id"]
         await api.do(session_id, "start")
         await page.goto(f"{api.url}/s/{session_id}")
-        control = page.get_by_role("group", name="What to do").get_by_role(
+        control = page.get_by_role("region", name="What to do").get_by_role(
             "button", name=preset.use.button, exact=True
         )
         await expect(control).to_be_visible()

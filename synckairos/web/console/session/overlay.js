@@ -18,7 +18,7 @@ export class Overlay {
   constructor(page, host) {
     this.page = page;
     this.cover = new Cover(host);
-    this.sign = h("div", { class: "overlay-sign", role: "group", "aria-label": t("screens.sign") });
+    this.sign = h("div", { class: "overlay-sign", role: "region", "aria-label": t("screens.sign") });
     this.sign.hidden = true;
     host.append(this.sign);
     this.shown = "";

@@ -28,6 +28,7 @@ export function openSplits(view) {
   const file = h("input", {
     type: "file",
     id: fileId,
+    "aria-label": t("run.import"),
     class: "visually-hidden",
     accept: ".lss,application/xml,text/xml",
     onchange: () => read(),
