@@ -2,11 +2,12 @@
 // makes boards from pairings, `#links` has links and codes, and the query has the search, the sort and the filter,
 // so that the way back from a session leads to the same place.
 
+import { keepFocus } from "../shared/focus.js";
 import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { foldTag } from "../shared/tags.js";
 import {
-  button, connectionIndicator, createClient, errorText, fill, h, newId, note, schemeSwitch, setText, tokenCard,
+  button, connectionIndicator, createClient, errorText, fill, h, languageChoice, newId, note, schemeSwitch, setText, tokenCard,
 } from "../shared/ui.js";
 import { actionBar } from "./acting.js";
 import { boardOf, countsOf, FILTERS, kindsOf, matches, SORTS, sorted } from "./boards.js";
@@ -43,8 +44,9 @@ class Room {
     this.sortedAt = -Infinity;
     this.handledAt = -Infinity;
     this.indicator = connectionIndicator(this.client);
-    document.querySelector("header.bar").append(h("span", { class: "grow" }), this.indicator.element, schemeSwitch());
+    document.querySelector("header.bar").append(h("span", { class: "grow" }), this.indicator.element, languageChoice({ square: true }), schemeSwitch());
     this.#build();
+    this.keepFocus = keepFocus($("boards-view"), () => $("title"));
     this.feed = new Feed(this.client, tag, {
       onStates: (states, about) => this.#onStates(states, about),
       onError: (error) => this.#onError(error),
@@ -303,6 +305,7 @@ class Room {
     this.#showEmpty(shown.length);
     this.acting.show();
     this.#keepInAddress();
+    this.keepFocus();
     this.draw();
   }
 

@@ -25,7 +25,9 @@ export class Bar {
   }
 
   #shown() {
-    return [...this.element.children].filter((each) => !each.hidden && !each.matches(".visually-hidden"));
+    // Those of the view stand in an element of their own, which has no box.
+    const all = [...this.element.children].flatMap((each) => (each.matches(".own-controls") ? [...each.children] : [each]));
+    return all.filter((each) => !each.hidden && !each.matches(".visually-hidden"));
   }
 
   /** Makes the buttons as big as there is room for. Cheap as long as neither they nor the room have changed. */

@@ -118,7 +118,7 @@ export class Shell {
     this.again = main(t("again.rematch"), "swap", () => openAgain(page));
     this.follow = main(t("again.follow"), "next", () => actions.follow());
     this.follow.classList.add("follow");
-    this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
+    this.reopen = hand(t("word.reopen"), "undo", () => actions.reopen());
     this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
     this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
     this.use = button("", { class: "large use", onclick: () => page.uses.press() });
@@ -207,9 +207,11 @@ export class Shell {
     this.updateSound();
     this.#placeIndicator();
     this.bar.fit();
-    // When a press hides its own button, the button that takes its place gets the focus.
+    // When a press hides its own button, the button that takes its place gets the focus. But the space bar is for
+    // the clock once that runs: it would press “Pause” after “Start”.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.start, this.next, this.pause, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden)?.focus();
+      const next = [this.start, this.next, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden);
+      (next ?? document.getElementById("stage")).focus({ preventScroll: true });
     }
   }
 
