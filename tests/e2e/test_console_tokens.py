@@ -206,9 +206,11 @@ async def buttons(page: Page) -> set[str]:
         names.add(await each.get_attribute("aria-label") or await each.text_content() or "")
     await page.get_by_role("button", name="Menu").first.click()
     menu = page.get_by_role("dialog")
+    await expect(menu).to_be_visible()
     for each in await menu.locator(".menu").get_by_role("button").all():
         names.add(await each.text_content() or "")
     await page.keyboard.press("Escape")
+    await expect(menu).to_have_count(0)
     await page.evaluate("document.activeElement.blur()")  # otherwise the space bar presses the menu's button
     only_here = {"History", "Full screen", "Turn sound on", "Turn sound off", "Keys and help", "Menu"}
     return names - only_here - {"Tap to turn sound on", "Sound"}
