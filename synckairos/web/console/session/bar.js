@@ -18,7 +18,9 @@ export class Bar {
   /** Makes the buttons as big as there is room for. Cheap as long as neither they nor the room have changed. */
   fit() {
     const { element } = this;
-    const shown = [...element.children].filter((each) => !each.hidden && !each.matches(".visually-hidden"));
+    // The buttons of the view stand in a box that has no place of its own.
+    const inside = [...element.children].flatMap((each) => (each.matches(".own-controls") ? [...each.children] : [each]));
+    const shown = inside.filter((each) => !each.hidden && !each.matches(".visually-hidden"));
     const key = `${element.clientWidth} ${shown.map((each) => each.textContent).join("|")} ${element.parentElement?.dataset.view}`;
     if (key === this.key) return;
     this.key = key;
