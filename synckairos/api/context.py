@@ -11,6 +11,7 @@ from sanic import Sanic
 
 from synckairos.api.closed import Closed
 from synckairos.api.closed_addresses import ClosedAddresses
+from synckairos.api.delivery.site import File
 from synckairos.api.heavy_calls import HeavyCalls
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
@@ -88,7 +89,7 @@ class Context:
     readiness: Readiness
     commands: Step
     openapi: bytes
-    docs: bytes
+    docs: File
     closing: AsyncExitStack
     websockets: set[OpenWebSocket] = field(default_factory=set)
     draining: bool = False

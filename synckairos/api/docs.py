@@ -22,6 +22,11 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """It may load what the service has, and ask its own service."""
+HEADERS = {
+    "cache-control": "no-cache",
+    "content-security-policy": CONTENT_SECURITY_POLICY,
+    "x-content-type-options": "nosniff",
+}
 
 _FILES = """<link rel=icon href=/console/shared/icon.svg type=image/svg+xml>
 <link rel=stylesheet href=/console/shared/base.css>

@@ -15,6 +15,7 @@ import msgspec
 from synckairos import metrics
 from synckairos.api import chain, docs, openapi
 from synckairos.api.context import Context
+from synckairos.api.delivery.site import TYPES, File
 from synckairos.api.quotas import QuotaKeeper
 from synckairos.api.readiness import Readiness
 from synckairos.api.routes import ROUTES
@@ -141,7 +142,7 @@ async def start(settings: Settings, given: Connection | None) -> Context:
             readiness=readiness,
             commands=chain.of_commands(carry_out),
             openapi=msgspec.json.encode(described),
-            docs=docs.page(described),
+            docs=File(docs.page(described), TYPES["html"], docs.HEADERS),
             closing=closing.pop_all(),
         )
     _look_after_sockets(context)

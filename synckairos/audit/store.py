@@ -297,8 +297,9 @@ WHERE tenant_id IS NOT DISTINCT FROM $1 AND ($2::text IS NULL OR status = $2) AN
     AND ($6::uuid IS NULL OR session_id = $6)
 ORDER BY created_at DESC, session_id DESC LIMIT $5
 """
-# The same by a tag. The index of tags has them in order, so that only a page of them is looked up. A room's page
-# asks again and again, so nothing is looked for among the events: where sessions moved to does not matter here.
+# The same by a tag. The index of tags has them in order, so that only a page of them is looked up. A room's
+# page asks again and again, so nothing is looked for among the events: where sessions moved to does not
+# matter here.
 _NEWEST_TAGGED = f"""
 SELECT {", ".join(_SESSION_COLUMNS)} FROM sync_sessions JOIN (
     SELECT session_id, created_at AS tagged_at FROM sync_tags WHERE owner = coalesce($1, '') AND tag = $7

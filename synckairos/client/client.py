@@ -47,8 +47,8 @@ class SyncKairos:
     token: sent as `Authorization: Bearer` with every call and connection; text, or a function (also async)
         that returns it
     reconnect_attempts: how often in a row a session tries to connect before it gives up; `math.inf`: for ever
-    max_skew_ms: no remaining times are given when this machine's clock is wrong by more than this; by default they
-        always are
+    max_skew_ms: no remaining times are given when this machine's clock is wrong by more than this; by
+        default they always are
     """
 
     def __init__(

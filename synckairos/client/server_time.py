@@ -34,7 +34,8 @@ def wall_ms() -> float:
 class ServerTime:
     """The server's clock. All values are milliseconds. Before the first answer nothing is known.
 
-    max_skew_ms: no clock is shown when this machine's clock is wrong by more than this; by default one always is
+    max_skew_ms: no clock is shown when this machine's clock is wrong by more than this; by default one
+        always is
     monotonic, wall: this machine's clocks in ms, for tests
     """
 

@@ -113,18 +113,26 @@ async def test_sources_stay_where_they_were(api: httpx.AsyncClient) -> None:
     ("accepted", "sent"),
     [
         ("gzip", "gzip"),
-        ("gzip, deflate, br, zstd", "zstd"),
-        ("zstd;q=0.1, gzip;q=0.5", "gzip"),
-        ("zstd;q=0, *", "gzip"),
+        ("gzip, deflate, br, zstd", "br"),
+        ("br;q=0.1, gzip;q=0.5", "gzip"),
+        ("br;q=0, *", "gzip"),
         ("identity, gzip;q=0.5", None),
-        ("br", None),
+        ("zstd", None),
         ("", None),
     ],
 )
 async def test_files_come_compressed_as_the_browser_can_read_them(
     api: httpx.AsyncClient, accepted: str, sent: str | None
 ) -> None:
-    for address in (PAGES[0], MODULES[0], "/console/shared/base.css", "/sw.js"):
+    for address in (
+        PAGES[0],
+        MODULES[0],
+        "/console/shared/base.css",
+        "/sw.js",
+        "/docs",
+        "/docs/docs.js",
+        "/docs/docs.css",
+    ):
         plain = await api.get(address, headers={"accept-encoding": "identity"})
         reply = await api.get(address, headers={"accept-encoding": accepted})
         assert reply.headers.get("content-encoding") == sent
@@ -146,7 +154,7 @@ async def test_a_browser_gets_a_page_where_nothing_is(api: httpx.AsyncClient, ad
     accept = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     reply = await api.get(address, headers=accept)
     assert (reply.status_code, reply.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert '<a class="button primary" href="/">' in reply.text
+    assert '<a class="button primary" href="/"' in reply.text
     assert "script-src 'self' 'sha256-" in reply.headers["content-security-policy"]
     assert reply.headers["vary"] == "Accept, Accept-Encoding"
     for headers in ({}, {"accept": "application/json"}):
@@ -217,7 +225,7 @@ async def test_a_copy_that_is_still_good_is_not_sent_again(api: httpx.AsyncClien
     first = await api.get(address)
     assert first.headers["cache-control"] == "no-cache"
     tag = first.headers["etag"]
-    for given in (tag, f'"other", W/{tag}', "*"):
+    for given in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
         again = await api.get(address, headers={"If-None-Match": given})
         assert again.status_code == 304
         assert again.content == b""

@@ -1,4 +1,4 @@
-"""Every page of the console and its states: what is drawn by `python -m tests.e2e.pictures`, and what axe looks at."""
+"""Every page of the console and its states: what `make pictures` draws, and what axe looks at."""
 
 from __future__ import annotations
 
@@ -22,11 +22,17 @@ Act = Callable[[Page], Awaitable[object]]
 
 @dataclass(frozen=True)
 class State:
-    """One picture. make: makes what is shown and returns its address. act: what a user does before."""
+    """One picture.
+
+    make: makes what is shown and returns its address. act: what a user does before. language: the
+    browser's, where the picture is about that. offline: whether the network is gone before the user acts.
+    """
 
     name: str
     make: Make
     act: Act | None = None
+    language: str = ""
+    offline: bool = False
 
 
 def at(path: str) -> Make:
@@ -39,33 +45,67 @@ def at(path: str) -> Make:
 
 
 def session(
-    config: dict[str, Any], *do: str, query: str = "", adjust: dict[int, int] | None = None, **more: Any
+    config: dict[str, Any],
+    *do: str,
+    query: str = "",
+    adjust: dict[int, int] | None = None,
+    left: int | None = None,
+    over: int = 0,
+    **more: Any,
 ) -> Make:
-    """A session, with what is done in it. adjust: the times left of participants by place."""
+    """A session, with what is done in it.
+
+    query: what its address has; `{0}` stands for the id of the first participant. adjust: the times left (ms)
+    of participants by place. left: the time left (ms) of the clock of the turn or the session.
+    over: how far (ms) the first participant is in overtime.
+    """
 
     async def make(api: Api) -> str:
         made = await api.create(**{**config, **more})
         session_id = made["session_id"]
         for what in do:
-            if what == "again":
-                await api.ask("PATCH", f"/v1/sessions/{session_id}/metadata", {"metadata": MESSAGE})
+            if what in PATCHES:
+                await api.ask("PATCH", f"/v1/sessions/{session_id}/metadata", {"metadata": PATCHES[what]})
             else:
                 await api.do(session_id, what)
         for place, ms in (adjust or {}).items():
             await api.adjust(session_id, made["participants"][place]["participant_id"], total_time_ms=ms)
-        return f"/s/{session_id}{query}"
+        if over:
+            owner = made["participants"][0]["participant_id"]
+            state = await api.get(session_id)
+            lost = state["participants"][0]["total_time_ms"] + over
+            await api.adjust(session_id, owner, add_ms=-lost)
+        if left is not None:
+            await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": left})
+        ids = [each["participant_id"] for each in made["participants"]]
+        return f"/s/{session_id}{query.format(*ids)}"
 
     return make
 
 
-MESSAGE = {"message": {"text": "Two minutes left, please come to an end"}}
+PATCHES: dict[str, Any] = {
+    "message": {"message": {"text": "Two minutes left, please come to an end"}},
+    "blackout": {"blackout": True},
+}
 CHESS = {"preset": "blitz", "participants": ["Magda", "Teo"], "title": "Club final"}
-FOUR = {"sync_mode": "per_participant", "time_control": "5+3", "participants": CLUB[:4], "title": "Four-handed"}
+FOUR = {
+    "sync_mode": "per_participant",
+    "time_control": "5+3",
+    "participants": CLUB[:4],
+    "title": "Four-handed",
+}
 QUIZ = {"preset": "quiz", "participants": ["The Owls", "Quizzy Rascals", "Table Nine"], "title": "Pub quiz"}
 AUCTION = {"preset": "auction", "participants": ["Everybody"], "title": "Lot 12: a clock"}
 SPEECH = {"preset": "speech", "participants": ["Anna"], "title": "Ice breaker"}
+MEETING = {
+    "sync_mode": "per_participant",
+    "time_control": {"kind": "fischer", "overtime_ms": 86_400_000},
+    "action_on_timeout": {"type": "notify"},
+    "participants": [{"name": each, "total_time_ms": 300_000} for each in ("Anna", "Ben")],
+    "title": "Debate",
+}
+SPLITS = {"splits": ["Forest", "Cave", "Tower", "Finish"]}
 RUN = {"preset": "speedrun", "participants": ["Rin"], "title": "Kairos Any%"}
-LIGHTS = {"sync_mode": "global", "participants": ["Anna"], "title": "Seven minutes"}
 
 
 def board(count: int) -> dict[str, Any]:
@@ -106,7 +146,11 @@ def exam(*extra: int, news: bool = True) -> Make:
             sync_mode="global",
             total_time_ms=base * (100 + max(extra, default=0)) // 100,
             participants=["Everybody"],
-            metadata={"title": "Latin, final exam", "view": "exam", "exam": {"base_ms": base, "extra": extra}},
+            metadata={
+                "title": "Latin, final exam",
+                "view": "exam",
+                "exam": {"base_ms": base, "extra": extra},
+            },
         )
         session_id = made["session_id"]
         await api.do(session_id, "start")
@@ -137,23 +181,30 @@ async def room(api: Api) -> str:
     return f"/room/{tag}"
 
 
-def press(*names: str) -> Act:
-    """Presses buttons, one after another."""
+def press(*names: str, first: str = "") -> Act:
+    """Presses a key, then buttons, until there is a dialog. "Start*" is a button whose name begins so."""
 
     async def act(page: Page) -> None:
+        if first:
+            await page.keyboard.press(first)
         for name in names:
-            await page.get_by_role("button", name=name, exact=True).last.click()
-        await expect(page.locator("dialog[open]")).to_be_visible()
+            wanted = re.compile(f"^{re.escape(name.removesuffix('*'))}{'' if name.endswith('*') else '$'}")
+            await page.get_by_role("button", name=wanted).locator("visible=true").last.click()
+        await expect(page.locator("dialog[open]").last).to_be_visible()
 
     return act
 
 
 def key(name: str) -> Act:
     """Presses a key that opens a dialog."""
+    return press(first=name)
+
+
+def waits_for(text: str) -> Act:
+    """Waits until the page says something."""
 
     async def act(page: Page) -> None:
-        await page.keyboard.press(name)
-        await expect(page.locator("dialog[open]")).to_be_visible()
+        await expect(page.get_by_text(text).locator("visible=true").first).to_be_visible()
 
     return act
 
@@ -171,58 +222,164 @@ async def opened(page: Page) -> None:
         await each.locator("summary").click()
 
 
+async def paired(page: Page) -> None:
+    """Pairings that can be read, with one that cannot."""
+    lines = [f"{name} - {CLUB[place - 3]}" for place, name in enumerate(CLUB)]
+    await page.get_by_label("Pairings").fill("\n".join([*lines, "Ivo"]))
+    await expect(page.get_by_text("Line 9")).to_be_visible()
+
+
+async def written(page: Page) -> None:
+    """Pairings that can be made."""
+    await page.get_by_label("Pairings").fill(
+        "board,white,black,time\n1,Anna,Ben,\n2,Cleo,Dan,10+5\n3,Eva,Finn,"
+    )
+    await expect(page.get_by_role("row")).to_have_count(4)
+
+
+async def key_menu(page: Page) -> None:
+    """Opens the menu, whatever it is called in the page's language."""
+    await page.locator(".menu-button:visible").click()
+    await expect(page.locator("dialog[open]").last).to_be_visible()
+
+
+async def sheet(page: Page) -> None:
+    """The codes of a room."""
+    await page.get_by_role("link", name="Links and codes …").click()
+    await expect(page.locator(".sheet-cell").first).to_be_visible()
+
+
+async def lost(page: Page) -> None:
+    """Opens the page again without a network: the last state."""
+    await page.reload()
+    await expect(page.get_by_text("This is how it was")).to_be_visible()
+
+
 LIVE = ("start", "switch", "switch")
+
+ENDED = (*LIVE, "complete")
 
 STATES = [
     State("list", at("/")),
+    State("list-room", at("/"), press("Room …")),
+    State("list-about", at("/"), press("Connection*")),
     State("choose", at("/#new")),
-    State("form-game", at("/#new/blitz"), opened),
-    State("form-own", at("/#new/free"), opened),
-    State("form-exam", at("/#new/exam"), opened),
+    *(
+        State(f"form-{each}", at(f"/#new/{each}"), opened)
+        for each in ("blitz", "free", "exam", "quiz", "auction")
+    ),
+    State("form-speech", at("/#new/speech"), opened),
     State("form-speedrun", at("/#new/speedrun"), refused),
     State("form-agenda", at("/#new/agenda")),
     State("game-pending", session(CHESS)),
     State("game", session(CHESS, *LIVE)),
-    State("game-low", session(CHESS, *LIVE, adjust={0: 8000})),
+    State("game-low", session(CHESS, *LIVE, adjust={0: 9000})),
     State("game-paused", session(CHESS, *LIVE, "pause")),
-    State("game-completed", session(CHESS, *LIVE, "complete")),
+    State("game-expired", session(CHESS, *LIVE, adjust={0: 60}), waits_for("wins")),
+    State("game-completed", session(CHESS, *ENDED)),
     State("game-cancelled", session(CHESS, *LIVE, "cancel")),
-    State("game-four", session(FOUR, *LIVE, query="?view=clock")),
-    State("menu", session(CHESS, *LIVE), press("Menu")),
+    State("game-player", session(CHESS, *LIVE, query="?as={0}")),
+    State("game-other", session(CHESS, *LIVE, query="?as={1}")),
+    State("game-watch", session(CHESS, *LIVE, query="?watch")),
+    State("game-offline", session(CHESS, *LIVE), lost, offline=True),
+    State("game-arabic", session(CHESS, *LIVE), language="ar"),
+    State("menu-arabic", session(CHESS, *LIVE), key_menu, language="ar"),
+    State("four-around", session(FOUR, *LIVE, query="?view=clock&around=1")),
+    State("four-in-rows", session(FOUR, *LIVE, query="?view=clock&around=0")),
+    State("menu", session(CHESS, *LIVE), key_menu),
+    State("menu-watch", session(CHESS, *LIVE, query="?watch"), key_menu),
+    State("connection", session(CHESS, *LIVE), press("Connection*")),
     State("time", session(CHESS, *LIVE), key("t")),
     State("history", session(CHESS, *LIVE), key("h")),
     State("help", session(CHESS, *LIVE), key("?")),
     State("schedule", session(CHESS), key("s")),
     State("take-back", session(CHESS, *LIVE), key("u")),
-    State("share", session(CHESS, *LIVE), press("Share")),
+    State("turn", session(FOUR, *LIVE, "pause"), key("w")),
+    State("rematch", session(CHESS, *ENDED), key("r")),
+    State("reopen", session(CHESS, *ENDED), key("o")),
+    *(
+        State(f"ask-{each}", session(CHESS, *LIVE), press("Menu", f"{each.title()} the session …"))
+        for each in ("complete", "cancel", "reset", "delete")
+    ),
+    State("share", session(CHESS, *LIVE), press("Menu", "Share this session")),
+    State("elsewhere", session(CHESS, *LIVE), press("Menu", "Share this session", "Show elsewhere …")),
+    State("player-links", session(FOUR, *LIVE), press("Menu", "Link for one player")),
+    State("watch-link", session(FOUR, *LIVE), press("Menu", "Link to watch")),
+    State("message-form", session(SPEECH, "start"), press("Menu", "Message to the screens")),
     State("quiz", session(QUIZ, *LIVE)),
     State("auction", session(AUCTION, "start")),
     State("speech", session(SPEECH, "start")),
+    State("lights-green", session(SPEECH, "start", left=115_000)),
+    State("lights-yellow", session(SPEECH, "start", left=55_000)),
+    State("lights-red", session(SPEECH, "start", left=60), waits_for("Finish now")),
+    State("overtime", session(MEETING, "start", over=95_000, query="?view=countdown")),
+    State("overtime-game", session(MEETING, "start", over=95_000, query="?view=clock")),
     *(
-        State(
-            f"lights-{name}",
-            session(LIGHTS, "start", total_time_ms=420_000, warnings_ms=warnings),
-        )
-        for name, warnings in (("green", [419_999]), ("yellow", [419_999, 419_998]), ("red", [419_999, 419_998, 419_997]))
+        State(f"board-{count}", session(board(count), *LIVE, query="?view=board"))
+        for count in (2, 4, 8, 20, 40, 90)
     ),
-    State("overtime", session(SPEECH, "start", query="?view=countdown")),
-    State("board-2", session(board(2), *LIVE, query="?view=board")),
-    State("board-8", session(board(8), *LIVE, query="?view=board")),
-    State("board-20", session(board(20), *LIVE, query="?view=board")),
-    State("board-40", session(board(40), *LIVE, query="?view=board")),
-    State("board-90", session(board(90), *LIVE, query="?view=board")),
     State("stopwatch", session(RUN, *LIVE, query="?view=stopwatch")),
-    State("speedrun", session(RUN, *LIVE, metadata={"splits": ["Forest", "Cave", "Tower", "Finish"]})),
+    State("speedrun", session(RUN, *LIVE, metadata=SPLITS)),
+    State("speedrun-splits", session(RUN, *LIVE, metadata=SPLITS), press("Splits …")),
     State("exam", exam(25, 50)),
     State("exam-plain", exam(news=False)),
+    State("exam-announce", exam(25), press("Announce …")),
     State("agenda", agenda),
-    State("message", session(CHESS, *LIVE, "again", query="?screen")),
+    State("agenda-item", agenda, press("Closing*")),
+    State("message", session(CHESS, *LIVE, "message", query="?screen")),
+    State("message-sign", session(CHESS, *LIVE, "message")),
+    State("blackout", session(CHESS, *LIVE, "blackout", query="?screen")),
     State("bare", session(CHESS, *LIVE, query="?bare")),
     State("bare-active", session(CHESS, *LIVE, query="?bare&show=active&bg=000000&fg=ffd24a")),
     State("room", room),
+    State("room-time", room, press("Give time …*")),
+    State("room-start", room, press("Start*")),
+    State("room-pairings", at("/room/open-hall#make"), written),
+    State("room-wrong", at("/room/open-hall#make"), paired),
+    State("room-sheet", room, sheet),
+    State("room-empty", at("/room/nobody-here")),
     State("no-session", at("/s/5f0c6c5e-6f0b-4c53-9d0a-3a6f4d7a2b10")),
     State("no-link", at("/s/nonsense")),
     State("no-page", at("/nothing/here")),
     State("docs", at("/docs#create_session")),
 ]
 """All of them."""
+
+LISTED = [
+    session(CHESS),
+    session(QUIZ, *LIVE),
+    session(AUCTION, "start", "pause"),
+    session(CHESS, *ENDED),
+    session(RUN, *LIVE),
+]
+"""What stands in the list of sessions."""
+
+
+_STILL = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  await frame();
+  await frame();
+  const moving = document.getAnimations().filter((each) => each.effect.getComputedTiming().endTime < 5000);
+  await Promise.allSettled(moving.map((each) => each.finished));
+}"""
+
+
+async def still(page: Page) -> None:
+    """Waits until a page is laid out and its colours have changed, as after another size or scheme."""
+    await page.evaluate(_STILL)
+
+
+async def show(page: Page, url: str, state: State, settled_ms: float) -> None:
+    """Opens a state, and does what its user does."""
+    await page.goto(url)
+    await page.wait_for_timeout(settled_ms)
+    if state.offline:
+        await page.wait_for_function(
+            "async () => (await navigator.serviceWorker.ready).active.state === 'activated'"
+        )
+        await page.reload()  # so that everything of this page is kept
+        await page.wait_for_timeout(settled_ms)
+        await page.context.set_offline(offline=True)
+    if state.act:
+        await state.act(page)
+        await page.wait_for_timeout(settled_ms / 2)

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { againConfig, firstEvents, idOfAgain, leadsOn } from "../../synckairos/web/console/session/repeat.js";
+import { againConfig, firstEvents, idOfAgain } from "../../synckairos/web/console/session/repeat.js";
+import { leadsOn } from "../../synckairos/web/console/session/ends.js";
 import { nextSessionOf } from "../../synckairos/web/console/shared/next.js";
 import { Rights } from "../../synckairos/web/console/shared/rights.js";
 

@@ -32,13 +32,15 @@ async def answer(request: ApiRequest, file: File | None, status: int = HTTPStatu
     if file.is_compressible:
         headers["vary"] = "Accept-Encoding"
         name = encoding.chosen(request.headers.get("accept-encoding", ""))
-    headers["etag"] = f'"{file.tag}"' if name == encoding.IDENTITY else f'"{file.tag}-{name}"'
+    # The compressed form becomes smaller, and stays the same content: that is what a weak tag says.
+    tag = f'"{file.tag}"' if name == encoding.IDENTITY else f'"{file.tag}-{name}"'
+    headers["etag"] = tag if name == encoding.IDENTITY else f"W/{tag}"
     given = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    if status == HTTPStatus.OK and (headers["etag"] in given or given == ["*"]):
+    if status == HTTPStatus.OK and (tag in given or given == ["*"]):
         return Reply(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     if name != encoding.IDENTITY:
         headers["content-encoding"] = name
-    return Reply(await file.encoded(name), status, content_type=file.content_type, headers=headers)
+    return Reply(file.encoded(name), status, content_type=file.content_type, headers=headers)
 
 
 def built(address: str) -> File | None:

@@ -103,18 +103,23 @@ class Packer:
     """Packs the pages of a site.
 
     sources: the text of each file by its address, as in `/console/session/session.js`
-    trimmed: called with a file of those of which a variable chooses one, as the texts of a language, and
-        with all the code of a page; gives what this page needs of it
+    divided: called with a file of those of which a variable chooses one, as the texts of a language, with the
+        code of a page's first script, and with that of its later ones; gives what the first script needs of
+        it, and what the later ones need besides, "" for nothing
     built: the packed files by their addresses
     """
 
     def __init__(
-        self, sources: Mapping[str, str], trimmed: Callable[[str, str], str] = lambda text, _: text
+        self,
+        sources: Mapping[str, str],
+        divided: Callable[[str, str, str], tuple[str, str]] = lambda text, *_: (text, ""),
     ) -> None:
         self._sources = sources
-        self._trimmed = trimmed
-        self._code = ""
-        """All that the page which is packed consists of, also what it loads later."""
+        self._divided = divided
+        self._code = ("", "")
+        """The page which is packed, with its first script; and what it loads later."""
+        self._choices: dict[str, tuple[str, str]] = {}
+        """What the page which is packed has of the files that a variable chooses: their addresses."""
         self._modules: dict[str, Module] = {}
         self._chunks: list[str] = []
         """The modules whose files are being made."""
@@ -144,7 +149,10 @@ class Packer:
                 (early if " async" in tag else scripts).append(attributes["src"])
         inlined = self._closure([*early, *first], ())
         eager = self._closure([*scripts, *also], inlined)
-        self._code = html + "".join(self._module(path).code for path in self._reachable([*inlined, *eager]))
+        first = [*inlined, *eager]
+        later = [path for path in self._reachable(first) if path not in first]
+        texts = ["".join(self._module(path).code for path in paths) for paths in (first, later)]
+        self._code, self._choices = (html + texts[0], texts[1]), {}
         stem = posixpath.basename(address).removesuffix(".html")
         script = self._name(stem, "js", self._script(eager, inlined))
         style = self._name(stem, "css", self._style(styles))
@@ -328,9 +336,11 @@ class Packer:
 
     def _script(self, paths: tuple[str, ...], provided: tuple[str, ...]) -> str:
         there = (*provided, *paths)
+        # The texts (t) say where those are that the first script does not need. What comes later needs them.
         load = (
-            "const $load=(n,u)=>$m[n]?Promise.resolve($m[n]):import(u).then((c)=>c.default($m,$load))"
-            ".then(()=>$m[n]);\n"
+            "const $load=(n,u,t)=>{if(t!==undefined)$m.$more=t;return $m[n]?Promise.resolve($m[n])"
+            ":Promise.all([import(u),t===undefined&&$m.$more&&import($m.$more).then((c)=>c.default($m))])"
+            ".then(([c])=>c.default($m,$load)).then(()=>$m[n])};\n"
         )
         return load + "\n".join(f"{_place(path)}={self._run(self._module(path), there)};" for path in paths)
 
@@ -349,7 +359,7 @@ class Packer:
         if later.chosen_by is None:
             return f"$load({self._address(later.path, there)})"
         choices = ",".join(
-            f"{json.dumps(name)}:[{json.dumps(_key(path))},{json.dumps(self._choice(path))}]"
+            f"{json.dumps(name)}:{json.dumps([_key(path), *self._choice(path)], separators=(',', ':'))}"
             for name, path in self._matching(later.path)
         )
         return f"$load(...({{{choices}}})[{later.chosen_by}])"
@@ -371,17 +381,29 @@ class Packer:
             self._chunks.pop()
         return self._file(path, runs)
 
-    def _choice(self, path: str) -> str:
-        """The address of a file that a variable chooses. It exports one value, and imports nothing."""
-        before, _, value = self._trimmed(self._source(path), self._code).partition("export default ")
+    def _choice(self, path: str) -> tuple[str, str]:
+        """The address of a file that a variable chooses, and of what later scripts need besides; "" for none.
+
+        It exports one value, and imports nothing.
+        """
+        if path not in self._choices:
+            first, more = self._divided(self._source(path), *self._code)
+            address = self._file(path, f"{_place(path)}??={{default:{self._value(path, first)}}};")
+            adds = f"Object.assign({_place(path)}.default,{self._value(path, more)});" if more else ""
+            self._choices[path] = (address, self._file(path, adds, "-more") if more else "")
+        return self._choices[path]
+
+    def _value(self, path: str, source: str) -> str:
+        """The code of the one value that a module exports."""
+        before, _, value = source.partition("export default ")
         code = minified(value)
         if not code or minified(before) or _OTHER_DYNAMIC.search(code):
             raise UnpackableError(f"{path}: one of several files is a value, and nothing else")
-        return self._file(path, f"{_place(path)}??={{default:{code.rstrip(';')}}};")
+        return code.rstrip(";")
 
-    def _file(self, path: str, runs: str) -> str:
+    def _file(self, path: str, runs: str, part: str = "") -> str:
         """The address of a packed file that is loaded later."""
-        stem = posixpath.splitext(posixpath.basename(path))[0]
+        stem = posixpath.splitext(posixpath.basename(path))[0] + part
         return self._name(stem, "js", f"export default async($m,$load)=>{{{runs}\n}};")
 
     def _matching(self, pattern: str) -> Iterator[tuple[str, str]]:
@@ -413,7 +435,7 @@ class Packer:
                 if source not in inlined:
                     continue
                 # It is known already which one will be loaded, so it comes with the first files.
-                addresses = {choice: self._choice(each) for choice, each in self._matching(later.path)}
+                addresses = {choice: self._choice(each)[0] for choice, each in self._matching(later.path)}
                 parts.append(
                     '{const l=document.createElement("link");l.rel="modulepreload";'
                     f"l.href={json.dumps(addresses, separators=(',', ':'))}"

@@ -5,12 +5,12 @@ They are read and packed once in each process. A compressed form is made when so
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -19,7 +19,7 @@ from importlib.resources.abc import Traversable
 from synckairos.api.delivery import encoding
 from synckairos.api.delivery.minifying import minified
 from synckairos.api.delivery.packing import BUILT, Packer
-from synckairos.api.delivery.texts import only_named
+from synckairos.api.delivery.texts import named
 
 TYPES = {
     "css": "text/css; charset=utf-8",
@@ -93,6 +93,9 @@ def policy(inline: str = "") -> str:
     )
 
 
+_COMPRESSING = ThreadPoolExecutor(1, "compressing")
+
+
 @dataclass(slots=True)
 class File:
     """A file that is ready to be sent.
@@ -104,7 +107,7 @@ class File:
     content_type: str
     headers: Mapping[str, str]
     tag: str = field(init=False)
-    _encoded: dict[str, bytes] = field(default_factory=dict)
+    _smallest: dict[str, Future[bytes]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.tag = hashlib.sha256(self.body).hexdigest()[:32]
@@ -114,13 +117,17 @@ class File:
         """Whether it is sent compressed to those who can read that."""
         return len(self.body) >= encoding.LEAST and self.content_type != TYPES["png"]
 
-    async def encoded(self, name: str) -> bytes:
-        """The body in one of the encodings. The process goes on with other work while it is compressed."""
+    def encoded(self, name: str) -> bytes:
+        """The body in one of the encodings.
+
+        Whoever asks first gets what is compressed at once; meanwhile a thread makes the smallest form.
+        """
         if name == encoding.IDENTITY:
             return self.body
-        if name not in self._encoded:
-            self._encoded[name] = await asyncio.to_thread(encoding.ENCODERS[name], self.body)
-        return self._encoded[name]
+        if name not in self._smallest:
+            self._smallest[name] = _COMPRESSING.submit(encoding.ENCODERS[name], self.body)
+        smallest = self._smallest[name]
+        return smallest.result() if smallest.done() else encoding.QUICK[name](self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,11 @@ class Site:
         """The packed texts by their language. A browser needs those of one."""
         names = [path.rpartition("/")[2].removesuffix(".js") for path in self.console if "/texts/" in path]
         return {
-            name: [path for path in self.console if re.fullmatch(rf"{BUILT}{name}-[0-9a-f]+[.]js", path)]
+            name: [
+                path
+                for path in self.console
+                if re.fullmatch(rf"{BUILT}{name}(?:-more)?-[0-9a-f]+[.]js", path)
+            ]
             for name in names
         }
 
@@ -191,7 +202,7 @@ def packed(files: Mapping[str, bytes]) -> tuple[Packer, dict[str, File]]:
         for address, body in files.items()
         if address.endswith((".js", ".css", ".html", ".svg"))
     }
-    packer, pages = Packer(texts, only_named), dict[str, File]()
+    packer, pages = Packer(texts, named), dict[str, File]()
     for address in sorted(texts):
         if address.endswith(".html"):
             page = packer.page(address, first=FIRST, also=EVERYWHERE)

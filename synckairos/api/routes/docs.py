@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from importlib import resources
 
-from synckairos.api import docs
+from synckairos.api.delivery.answers import answer
+from synckairos.api.delivery.site import TYPES, File
 from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.api.route import Route
 from synckairos.auth.access import Action
-from synckairos.errors import NotFound
 
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+_HEADERS = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 _FILES = {
-    file.name: (file.read_bytes(), _TYPES[file.name[file.name.rindex(".") :]])
+    file.name: File(file.read_bytes(), TYPES[ending], _HEADERS)
     for file in (resources.files("synckairos") / "web" / "docs").iterdir()
-    if file.name.endswith(tuple(_TYPES))
+    if (ending := file.name.rpartition(".")[2]) in ("css", "js")
 }
 
 
@@ -26,18 +26,12 @@ async def get_openapi(request: ApiRequest) -> Reply:
 
 async def get_docs(request: ApiRequest) -> Reply:
     """This description, for people."""
-    reply = Reply(request.context.docs, content_type="text/html; charset=utf-8")
-    reply.headers["content-security-policy"] = docs.CONTENT_SECURITY_POLICY
-    return reply
+    return await answer(request, request.context.docs)
 
 
-async def get_docs_file(_: ApiRequest, file: str) -> Reply:
+async def get_docs_file(request: ApiRequest, file: str) -> Reply:
     """What the page for people loads."""
-    if file not in _FILES:
-        raise NotFound
-    body, kind = _FILES[file]
-    headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-    return Reply(body, content_type=kind, headers=headers)
+    return await answer(request, _FILES.get(file))
 
 
 ROUTES: tuple[Route, ...] = (

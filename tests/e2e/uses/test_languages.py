@@ -1,4 +1,4 @@
-"""The console in each of its languages on a narrow phone: no text is cut, nothing moves sideways, the choice is kept."""
+"""The console in each language on a narrow phone: no text is cut, nothing moves sideways."""
 
 from __future__ import annotations
 
@@ -25,103 +25,13 @@ MINUTE = 60_000
 AT_ONCE = ("screen.full", "menu.next", "menu.pauseFreely", "screens.blackout")
 """What acts without a dialog."""
 FORMS = ("free", "quiz", "speech", "speedrun", "agenda")
-NARROW = {"viewport": {"width": 320, "height": 640}, "locale": "en-GB", "reduced_motion": "reduce"}
+NARROW: dict[str, Any] = {
+    "viewport": {"width": 320, "height": 640},
+    "locale": "en-GB",
+    "reduced_motion": "reduce",
+}
 
-MEASURE = """(() => {
-const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-const unfold = (root) => { for (const each of root.querySelectorAll('details')) each.open = true; };
-
-// Texts that are cut, stand beside their button or the screen, and what moves sideways.
-window.cut = () => {
-  const found = new Set();
-  const say = (what, each) => found.add(`${what}: <${each.tagName.toLowerCase()} class="${each.className?.baseVal ?? each.className}"> ${(each.value || each.textContent).trim().slice(0, 60)}`);
-  const root = document.querySelector('dialog:modal') ?? document.body;
-  if (document.documentElement.scrollWidth > innerWidth) say('the page is wider than the screen', document.documentElement);
-  const canvas = document.createElement('canvas').getContext('2d');
-  const written = (each, text) => {
-    const style = getComputedStyle(each);
-    canvas.font = `${style.fontStyle} ${style.fontWeight} ${style.fontSize} ${style.fontFamily}`;
-    return canvas.measureText(text).width;
-  };
-  const room = (each) => {
-    const style = getComputedStyle(each);
-    return each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
-  };
-  for (const each of root.querySelectorAll('*')) {
-    if (each.closest('svg, noscript, option, .visually-hidden, [aria-hidden=true]') || !each.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
-    const style = getComputedStyle(each);
-    const inCode = each.closest('pre, code'); // what a shell reads is never broken
-    if (each.scrollWidth > each.clientWidth + 1 && style.overflowX !== 'visible' && each.clientWidth > 0 && !inCode && !each.matches('input, select, textarea'))
-      say(/auto|scroll/.test(style.overflowX) ? 'scrolls sideways' : 'cut at its side', each);
-    if (each.scrollHeight > each.clientHeight + 1 && /hidden|clip/.test(style.overflowY) && each.clientHeight > 0 && !each.matches('input, select'))
-      say('cut at its end', each);
-    if (each.matches('select') && each.selectedOptions[0] && style.opacity !== '0' && style.color !== 'rgba(0, 0, 0, 0)' && room(each) > 40 && written(each, each.selectedOptions[0].text) > room(each) + 1)
-      say('a choice is cut', each);
-    if (each.matches('input') && each.placeholder && written(each, each.placeholder) > room(each) + 1) say(`a placeholder is cut (${each.placeholder})`, each);
-    const own = [...each.childNodes].filter((node) => node.nodeType === 3 && node.data.trim());
-    if (!own.length || inCode) continue;
-    const holder = each.closest('button, .button, .segments label, th, td') ?? each;
-    const box = holder.getBoundingClientRect();
-    for (const node of own) {
-      const range = document.createRange();
-      range.selectNodeContents(node);
-      for (const words of range.getClientRects()) {
-        if (words.width === 0) continue;
-        if (words.left < -1 || words.right > innerWidth + 1) say('beside the screen', each);
-        if (holder !== each && (words.left < box.left - 1 || words.right > box.right + 1 || words.top < box.top - 3 || words.bottom > box.bottom + 3))
-          say('beside its button', each);
-      }
-    }
-  }
-  return [...found];
-};
-
-// The same for each form of a new session, unfolded.
-window.cutForms = async (names) => {
-  const found = [];
-  for (const name of names) {
-    document.querySelector('#new-body').replaceChildren();
-    location.hash = `#new/${name}`;
-    while (!document.querySelector('#new-body form')) await frames();
-    unfold(document.querySelector('#new-body'));
-    await frames();
-    found.push(...cut().map((each) => `form ${name}: ${each}`));
-  }
-  return found;
-};
-
-// The same for the menu and for the dialog of each of its items, but those that act at once. Also: how many dialogs.
-window.cutDialogs = async (menu, acting) => {
-  const open = () => document.querySelector('dialog:modal');
-  const choose = async (label, scope) => {
-    [...scope.querySelectorAll('button')].find((each) => (each.getAttribute('aria-label') ?? each.textContent).trim() === label).click();
-    await frames();
-  };
-  const close = async () => {
-    while (open()) {
-      open().close();
-      await frames();
-    }
-  };
-  await choose(menu, document);
-  const found = cut().map((each) => `menu: ${each}`);
-  const labels = [...open().querySelectorAll('.menu button')].map((each) => each.textContent.trim());
-  await close();
-  let seen = 0;
-  for (const label of labels.filter((each) => !acting.includes(each))) {
-    await choose(menu, document);
-    await choose(label, open());
-    if (open()) {
-      seen += 1;
-      unfold(open());
-      await frames();
-      found.push(...cut().map((each) => `“${label}”: ${each}`));
-    }
-    await close();
-  }
-  return [found, seen];
-};
-})()"""
+MEASURE = Path(__file__).with_name("cut.js").read_text()
 
 
 @cache
@@ -129,7 +39,8 @@ def texts() -> dict[str, dict[str, Any]]:
     """The texts of all languages, by code and key."""
     source = """
       const all = {};
-      for (const code of process.argv.slice(2)) all[code] = (await import(`${process.argv[1]}/${code}.js`)).default;
+      const [, folder, ...codes] = process.argv;
+      for (const code of codes) all[code] = (await import(`${folder}/${code}.js`)).default;
       console.log(JSON.stringify(all));"""
     command = [program(), "--input-type=module", "-e", source, str(CONSOLE / "texts"), *CODES]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)

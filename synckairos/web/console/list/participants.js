@@ -181,6 +181,7 @@ export function participantsPart(settings, names, wording) {
           touched = true;
           show();
           changed();
+          teams[Math.min(at, teams.length - 1)].name.control.focus();
         },
       });
       removeButton.disabled = teams.length <= 2;

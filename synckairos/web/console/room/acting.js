@@ -53,6 +53,7 @@ export function actionBar(room) {
       setText(counts[action], String(count));
       control.disabled = busy || count === 0;
     }
+    room.keepFocus();
   }
 
   /** Does something for boards, and gives an account of it. */

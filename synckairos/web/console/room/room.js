@@ -2,6 +2,7 @@
 // makes boards from pairings, `#links` has links and codes, and the query has the search, the sort and the filter,
 // so that the way back from a session leads to the same place.
 
+import { keepFocus } from "../shared/focus.js";
 import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { foldTag } from "../shared/tags.js";
@@ -45,6 +46,7 @@ class Room {
     this.indicator = connectionIndicator(this.client);
     document.querySelector("header.bar").append(h("span", { class: "grow" }), this.indicator.element, languageChoice({ square: true }), schemeSwitch());
     this.#build();
+    this.keepFocus = keepFocus($("boards-view"), () => $("title"));
     this.feed = new Feed(this.client, tag, {
       onStates: (states, about) => this.#onStates(states, about),
       onError: (error) => this.#onError(error),
@@ -303,6 +305,7 @@ class Room {
     this.#showEmpty(shown.length);
     this.acting.show();
     this.#keepInAddress();
+    this.keepFocus();
     this.draw();
   }
 

@@ -1,108 +1,15 @@
 // The actions of a session's page, and the messages for those that the service refuses.
 
-import {
-  errorText,
-  h,
-  newId,
-  openDialog,
-  button,
-  fill,
-  askForToken,
-  setText,
-  toast,
-} from "../shared/ui.js";
+import { askForToken, errorText, toast } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
+import { loaded } from "../shared/later.js";
 import { nextSessionOf } from "../shared/next.js";
-import { MAX_ANNOUNCEMENTS, announcementsOf } from "../shared/exam.js";
-import { againConfig, firstEvents, idOfAgain } from "./repeat.js";
-import { movesOf } from "./counting.js";
-import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
-import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
+import { hasNext, isOver } from "./rules.js";
+import { formatClock, formatDuration } from "../shared/time.js";
 import { vibrate } from "./touch.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
-/** The most that the service takes, where it has long clocks. */
-const LONGEST_MS = 366 * 86_400_000;
-/** Amounts of time as they can be typed, and the most. */
-const AMOUNTS = {
-  first: "1:30",
-  second: t("time.s", { number: 90 }),
-  third: formatDuration(300_000),
-  fourth: formatDuration(2 * 86_400_000),
-  most: formatDuration(LONGEST_MS),
-};
-/** The most turns that can be taken back at once. */
-const MAX_TURNS = 16;
-
-/**
- * The reason of a refusal as a sentence, with the names of participants.
- *
- * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
- * @param {import("./session.js").Page} page
- */
-export function explain(error, { state, people, rights }) {
-  const context = error.context ?? {};
-  switch (error.code) {
-    case "INVALID_SESSION_STATE": {
-      if (context.turns !== undefined) return whyNotTakenBack(error);
-      if (context.pauses_left === 0) return t("refused.noPause");
-      if (context.pause_remaining_ms === 0) return t("refused.noPauseTime");
-      if (/^the session does not know/.test(error.message)) return errorText(error);
-      const status = context.status ?? state?.status;
-      if (status === "running") return t("refused.running");
-      if (status === "paused") return t("refused.paused");
-      if (status === "pending") return t("refused.pending");
-      return Object.hasOwn(OVER, status) ? OVER[status] : errorText(error);
-    }
-    case "CONCURRENT_MODIFICATION": {
-      const actual = context.actual_participant_id;
-      return actual && people
-        ? t("refused.faster", { name: people.name(actual) })
-        : errorText(error);
-    }
-    case "FORBIDDEN":
-      return rights.player !== null && rights.player !== state?.active_participant_id
-        ? t("refused.tooLate")
-        : errorText(error);
-    case "PARTICIPANT_EXPIRED":
-      return t("refused.ranOut");
-    case "PARTICIPANT_NOT_FOUND":
-      return t("refused.gone");
-    case "VALIDATION_ERROR":
-      if (error.details?.length)
-        return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
-      return errorText(error);
-    default:
-      return errorText(error);
-  }
-}
-
-const OVER = {
-  expired: t("refused.expired"),
-  completed: t("refused.completed"),
-  cancelled: t("refused.cancelled"),
-};
-
-/** What lies between a takeback and the turn that it is about, in words. */
-const BETWEEN = {
-  "time.adjusted": t("between.adjusted"),
-  "participant.added": t("between.joined"),
-  "participant.removed": t("between.left"),
-  "turn.set": t("between.turnSet"),
-  "session.scheduled": t("between.scheduled"),
-  "session.recovered": t("between.recovered"),
-  "session.arrived": t("between.arrived"),
-};
-
-/** Why turns cannot be taken back. The service names the event that lies between, or how far its log reaches. */
-function whyNotTakenBack(error) {
-  const { event, turns } = error.context;
-  const most = turns === 0 ? t("takeback.noTurn") : t("takeback.atMost", { count: turns });
-  if (event && Object.hasOwn(BETWEEN, event)) return t("takeback.since", { most, what: BETWEEN[event] });
-  const reason = error.message.split(": ").slice(1).join(": ");
-  return reason ? t("takeback.because", { most, reason }) : t("takeback.only", { most });
-}
 
 /** In place of an owner: the total time of all cycles, beside their clock. */
 export const TOTAL = "total";
@@ -136,10 +43,19 @@ export class Actions {
     } catch (error) {
       if (error.code === "UNAUTHENTICATED") askForToken();
       else {
-        const text = explain(error, this.page);
+        const text = await this.#explain(error);
         toast(this.page.people?.inText(text) ?? text, { kind: "error", seconds: 8 });
       }
       return false;
+    }
+  }
+
+  /** The reason of a refusal as a sentence. Where the words are not here, it is the service's. */
+  async #explain(error) {
+    try {
+      return (await import("./asking.js")).explain(error, this.page);
+    } catch {
+      return errorText(error);
     }
   }
 
@@ -285,6 +201,7 @@ export class Actions {
   #changeAnnouncements(change) {
     const { page } = this;
     return this.run(async () => {
+      const { MAX_ANNOUNCEMENTS, announcementsOf } = await import("../shared/exam.js");
       for (let left = 3; ; left -= 1) {
         const { metadata, version } = page.session.confirmed;
         const told = announcementsOf(metadata).map(({ atMs, text }) => ({ at_ms: atMs, text }));
@@ -300,7 +217,7 @@ export class Actions {
   }
 
   async reopen() {
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("reopen.title"),
       text: t("reopen.text"),
       yes: t("word.reopen"),
@@ -313,7 +230,7 @@ export class Actions {
   }
 
   async reset() {
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("reset.title"),
       text: t("reset.text"),
       yes: t("reset.yes"),
@@ -348,6 +265,7 @@ export class Actions {
     return this.run(async () => {
       const { page } = this;
       const { client, session, state } = page;
+      const { againConfig, firstEvents, idOfAgain } = await import("./repeat.js");
       const id = idOfAgain(state);
       page.isMakingNext = true;
       try {
@@ -374,7 +292,7 @@ export class Actions {
 
   async delete() {
     if (!this.may("delete")) return false;
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("again.deleteTitle"),
       text: t("again.deleteText"),
       yes: t("again.deleteYes"),
@@ -385,7 +303,7 @@ export class Actions {
   }
 
   async complete() {
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("complete.title"),
       text: t("complete.text"),
       yes: t("complete.yes"),
@@ -395,7 +313,7 @@ export class Actions {
   }
 
   async cancel() {
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("cancel.title"),
       text: t("cancel.text"),
       yes: t("cancel.yes"),
@@ -407,7 +325,7 @@ export class Actions {
 
   async remove(participantId) {
     const name = this.page.people.name(participantId);
-    const sure = await confirmDialog({
+    const sure = await this.#isSure({
       title: t("remove.title", { name }),
       text: t("remove.text"),
       yes: t("remove.yes"),
@@ -448,294 +366,32 @@ export class Actions {
     return owner === TOTAL ? t("session.session") : this.page.people.name(owner);
   }
 
-  /**
-   * Opens the dialog to give and take time.
-   *
-   * @param {string | null} [chosen] The owner whose clock is selected at first.
-   */
+  // Dialogs
+
   openTime(chosen = null) {
-    const { page } = this;
-    const { people, state } = page;
-    if (!this.may("adjust") || !canAdjust(state)) return;
-    const hasOwners = ownClocks(state);
-    const hasTotal = canAdjustTotal(state);
-    /** The clocks to choose from. A single one needs no choice. */
-    const clocks = hasOwners ? [...people.owners] : [];
-    if (hasTotal) {
-      if (canAdjustClock(state)) clocks.push({ id: "", name: t("adjust.ofTurn") });
-      clocks.push({ id: TOTAL, name: t("adjust.total") });
-    }
-    const first = hasOwners
-      ? (chosen ?? people.ownerOf(state.active_participant_id) ?? clocks[0]?.id ?? null)
-      : (clocks[0]?.id ?? "");
-    const amountId = newId("amount");
-    const reasonId = newId("reason");
-    const whoId = newId("who");
-    const now = h("output", { class: "digits time-now" });
-    const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
-    const who = h(
-      "select",
-      { class: "select", id: whoId, onchange: () => show() },
-      clocks.map((each) => h("option", { value: each.id, selected: each.id === first }, each.name)),
-    );
-    const amount = h("input", {
-      class: "input",
-      id: amountId,
-      autocomplete: "off",
-      inputmode: "text",
-      placeholder: t("adjust.example", { first: "1:30", second: t("time.s", { number: 90 }) }),
-      "aria-describedby": problem.id,
-    });
-    const reason = h("input", { class: "input", id: reasonId, maxlength: "200", autocomplete: "off" });
-    const owner = () => (clocks.length > 0 ? who.value || null : null);
-    const show = () => {
-      if (owner() === TOTAL) {
-        const total = page.totalLeft();
-        setText(now, total === null ? "–" : formatClock(Math.max(0, total), { tenths: false }));
-        return;
-      }
-      const clock = page.clock(owner());
-      setText(
-        now,
-        clock && clock.remainingMs !== null
-          ? formatClock(clock.mainMs ?? clock.remainingMs, { tenths: false })
-          : "–",
-      );
-    };
-    const quick = (ms) =>
-      button(formatClock(ms, { plus: true, tenths: false }), {
-        class: "digits",
-        onclick: () => this.add(owner(), ms, reason.value).then(show),
-      });
-    const typed = (work) => () => {
-      const ms = parseDuration(amount.value, "min");
-      const wrong = ms === null || Math.abs(ms) > LONGEST_MS;
-      amount.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? t("adjust.wrong", AMOUNTS) : "");
-      if (wrong) amount.focus();
-      else work(ms).then(show);
-    };
-    const opened = openDialog({
-      title: t("adjust.title"),
-      class: "time-dialog",
-      body: [
-        h(
-          "div",
-          { class: "time-head" },
-          clocks.length > 0
-            ? h("div", { class: "field" }, h("label", { htmlFor: whoId }, t("adjust.whose")), who)
-            : h(
-                "p",
-                {},
-                state.time_per_cycle_ms !== null ? t("adjust.ofTurn") : t("adjust.ofSession"),
-              ),
-          now,
-        ),
-        h("div", { class: "quick" }, [10_000, 60_000, 300_000, -10_000, -60_000, -300_000].map(quick)),
-        h(
-          "div",
-          { class: "field" },
-          h("label", { htmlFor: amountId }, t("adjust.amount")),
-          amount,
-          problem,
-          h(
-            "div",
-            { class: "buttons" },
-            button(t("adjust.add"), {
-              icon: "plus",
-              onclick: typed((ms) => this.add(owner(), ms, reason.value)),
-            }),
-            button(t("adjust.take"), {
-              icon: "minus",
-              onclick: typed((ms) => this.add(owner(), -ms, reason.value)),
-            }),
-            button(t("adjust.set"), {
-              icon: "clock",
-              onclick: typed((ms) => this.set(owner(), Math.abs(ms), reason.value)),
-            }),
-          ),
-        ),
-        h("div", { class: "field" }, h("label", { htmlFor: reasonId }, t("adjust.reason")), reason),
-      ],
-    });
-    show();
-    const timer = setInterval(show, 250);
-    opened.closed.then(() => clearInterval(timer));
+    return this.#open("openTime", chosen);
   }
 
-  /** Opens the dialog to take turns back. */
   openTakeBack() {
-    const { state } = this.page;
-    if (!this.may("takeback") || !canTakeBack(state)) return;
-    const id = newId("turns");
-    const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
-    const turns = h("input", {
-      class: "input short",
-      id,
-      type: "number",
-      min: "1",
-      max: String(MAX_TURNS),
-      step: "1",
-      value: "1",
-      "aria-describedby": problem.id,
-    });
-    const take = async () => {
-      const number = Number(turns.value);
-      const wrong = !Number.isInteger(number) || number < 1 || number > MAX_TURNS;
-      turns.setAttribute("aria-invalid", String(wrong));
-      setText(problem, wrong ? t("takeback.wrong", { most: MAX_TURNS }) : "");
-      if (wrong) turns.focus();
-      else if (await this.takeBack(number)) opened.close();
-    };
-    const opened = openDialog({
-      title: t("takeback.title"),
-      body: [
-        h("p", {}, t("takeback.text")),
-        h("div", { class: "field" }, h("label", { htmlFor: id }, t("takeback.howMany")), turns, problem),
-      ],
-      actions: [
-        button(t("takeback.keep"), { onclick: () => opened.close() }),
-        button(t("takeback.yes"), { class: "primary", icon: "undo", onclick: take }),
-      ],
-    });
+    return this.#open("openTakeBack");
   }
 
-  /** Opens the dialog that says whose turn it is; in a session that runs, whose it is next. */
   openTurn() {
-    const { page } = this;
-    const { people, state } = page;
-    const isNext = this.mayNameNext;
-    if (!isNext && (!this.may("turn") || !canSetTurn(state))) return;
-    const isPending = state.status === "pending";
-    const others = people.participants.filter((each) => !isNext || each.id !== state.active_participant_id);
-    const choices = others.map((each) =>
-      button(people.nameWithTeam(each.id), {
-        "aria-current": each.id === state.active_participant_id ? "true" : null,
-        onclick: () => {
-          opened.close();
-          if (!isNext) this.setTurn(each.id);
-          else if (page.state.active_participant_id === state.active_participant_id) this.next(each.id);
-          else toast(t("roles.tooLate"), { seconds: 5 });
-        },
-      }),
-    );
-    const opened = openDialog({
-      title: isNext ? t("roles.nextTitle") : isPending ? t("turn.whoBegins") : t("turn.whose"),
-      body: [
-        h(
-          "p",
-          {},
-          isNext
-            ? t("roles.nextText", { name: people.name(state.active_participant_id) })
-            : isPending
-              ? t("turn.beginsText")
-              : t("turn.text"),
-        ),
-        h("div", { class: "choices scroll" }, choices),
-      ],
-    });
+    return this.#open("openTurn");
   }
 
-  /**
-   * Opens the dialog with a moderator's actions on one participant or team.
-   *
-   * @param {string} id A participant's or a group's id.
-   */
   openPerson(id) {
-    const { page } = this;
-    const { people, state } = page;
-    const person = people.byId.get(id);
-    if (!person) return;
-    const isGroup = people.groups.includes(person);
-    const members = isGroup ? people.participants.filter((each) => each.groupId === id) : [person];
-    const entry = page.entry(id);
-    const rows = h("dl", { class: "facts" });
-    const clock = ownClocks(state) && people.owners.includes(person) ? page.clock(id) : null;
-    fill(rows, [
-      clock &&
-        clock.remainingMs !== null && [
-          h("dt", {}, t("person.left")),
-          h("dd", {}, formatClock(clock.remainingMs, { tenths: false })),
-        ],
-      [
-        h("dt", {}, t("person.used")),
-        h("dd", {}, formatClock(entry.time_used_ms, { countUp: true })),
-      ],
-      [h("dt", {}, t("person.turns")), h("dd", {}, String(movesOf(page, id) ?? entry.cycle_count))],
-    ]);
-    const close = (work) => () => {
-      opened.close();
-      work();
-    };
-    const opened = openDialog({
-      title: person.name,
-      body: [
-        rows,
-        state.status === "running" &&
-          page.rights.mayChooseNext(state) &&
-          h(
-            "div",
-            { class: "choices" },
-            members.slice(0, 50).map(
-              (each) =>
-                each.id !== state.active_participant_id &&
-                button(t("turn.to", { name: each.name }), {
-                  icon: "next",
-                  onclick: close(() => this.next(each.id)),
-                }),
-            ),
-          ),
-        canSetTurn(state) &&
-          this.may("turn") &&
-          h(
-            "div",
-            { class: "choices" },
-            members.slice(0, 50).map((each) =>
-              button(t(state.status === "pending" ? "turn.begins" : "turn.to", { name: each.name }), {
-                icon: "next",
-                onclick: close(() => this.setTurn(each.id)),
-              }),
-            ),
-          ),
-        h(
-          "div",
-          { class: "choices" },
-          clock &&
-            this.may("adjust") &&
-            canAdjust(state) &&
-            button(t("adjust.title"), {
-              icon: "clock",
-              onclick: close(() => this.openTime(id)),
-            }),
-          !isGroup &&
-            this.may("remove") &&
-            !isOver(state) &&
-            state.participants.length > 1 &&
-            button(t("person.remove"), {
-              icon: "trash",
-              class: "danger",
-              onclick: close(() => this.remove(id)),
-            }),
-        ),
-      ],
-    });
+    return this.#open("openPerson", id);
   }
-}
 
-/**
- * Asks whether to do something that cannot be undone.
- *
- * @param {{title: string, text: string, yes: string, no?: string, danger?: boolean}} question
- * @returns {Promise<boolean>}
- */
-async function confirmDialog({ title, text, yes, no = t("word.keep"), danger = false }) {
-  const dialog = openDialog({
-    title,
-    body: h("p", {}, text),
-    actions: [
-      button(no, { onclick: () => dialog.close() }),
-      button(yes, { class: danger ? "danger primary" : "primary", onclick: () => dialog.close("yes") }),
-    ],
-  });
-  return (await dialog.closed) === "yes";
+  /** Opens a dialog of `asking.js`. */
+  async #open(name, ...given) {
+    const asking = await loaded(() => import("./asking.js"));
+    if (this.page.state) asking?.[name](this, ...given);
+  }
+
+  /** Asks whether to do something that cannot be undone. */
+  async #isSure(question) {
+    return (await (await loaded(() => import("./asking.js")))?.confirmDialog(question)) === true;
+  }
 }

@@ -13,17 +13,31 @@ export class Bar {
     this.element = element;
     this.key = null;
     new ResizeObserver(() => this.fit()).observe(element);
+    this.buttons = new ResizeObserver(() => this.#again());
+  }
+
+  /** Fits again where a button got wider by itself: its font came, or it became the main one. */
+  #again() {
+    const shown = this.#shown();
+    if (this.element.dataset.fit === "rows" || this.#fits(shown)) return;
+    this.key = null;
+    this.fit();
+  }
+
+  #shown() {
+    // Those of the view stand in an element of their own, which has no box.
+    const all = [...this.element.children].flatMap((each) => (each.matches(".own-controls") ? [...each.children] : [each]));
+    return all.filter((each) => !each.hidden && !each.matches(".visually-hidden"));
   }
 
   /** Makes the buttons as big as there is room for. Cheap as long as neither they nor the room have changed. */
   fit() {
     const { element } = this;
-    // The buttons of the view stand in a box that has no place of its own.
-    const inside = [...element.children].flatMap((each) => (each.matches(".own-controls") ? [...each.children] : [each]));
-    const shown = inside.filter((each) => !each.hidden && !each.matches(".visually-hidden"));
+    const shown = this.#shown();
     const key = `${element.clientWidth} ${shown.map((each) => each.textContent).join("|")} ${element.parentElement?.dataset.view}`;
     if (key === this.key) return;
     this.key = key;
+    for (const each of shown) this.buttons.observe(each);
     for (const step of STEPS) {
       element.dataset.fit = step;
       if (this.#fits(shown)) return;

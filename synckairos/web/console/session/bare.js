@@ -9,7 +9,7 @@ import { titleOf } from "../shared/names.js";
 import { nextSessionOf, samePageOf } from "../shared/next.js";
 import { UUID } from "../shared/recent.js";
 import { cameByLink, storedToken } from "../shared/token.js";
-import { leadsOn } from "./repeat.js";
+import { leadsOn } from "./ends.js";
 import { SyncKairos } from "/synckairos.js";
 
 /** Connections that break and come back within this time show no dot. */

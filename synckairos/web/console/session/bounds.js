@@ -3,6 +3,7 @@
 import { t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock } from "../shared/time.js";
+import { fill, h, setText } from "../shared/dom.js";
 import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
@@ -62,4 +63,29 @@ export function boundsOf(state, now, pauseMs) {
   if ((state.pauses_left ?? null) !== null) words.push(state.pauses_left === 0 ? t("bounds.noPauses") : t("bounds.pauses", { count: state.pauses_left }));
   if (pauseMs !== null) words.push(t("bounds.pauseTime", { time: digits(pauseMs) }));
   return words;
+}
+
+/** A line with a session's bounds, for all views. It is hidden in sessions without any. */
+export class Bounds {
+  /** @param {import("./session.js").Page} page */
+  constructor(page, element) {
+    this.page = page;
+    this.element = element;
+    this.texts = [];
+  }
+
+  draw() {
+    const { page } = this;
+    const { session, state } = page;
+    const lines = boundsOf(state, page.client.time.now(), session.pauseRemaining?.() ?? null);
+    const total = page.totalLeft();
+    const isShown = page.viewName === "countdown" || page.viewName === "board";
+    if (total !== null && !isShown && !isOver(state)) lines.push(t("bounds.sessionLeft", { time: digits(total) }));
+    this.element.hidden = lines.length === 0;
+    if (lines.length !== this.texts.length) {
+      this.texts = lines.map(() => h("span", {}));
+      fill(this.element, this.texts);
+    }
+    lines.forEach((text, place) => setText(this.texts[place], text[0].toUpperCase() + text.slice(1)));
+  }
 }

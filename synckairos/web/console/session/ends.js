@@ -48,3 +48,7 @@ export function endOf(state, result, name, payload) {
   }
   return end;
 }
+
+/** Whether a page of this session goes on to the next one by itself: it was open when that was made. */
+export const leadsOn = (before, after, nextOf) =>
+  before !== null && isOver(after) && nextOf(after) !== null && nextOf(before) !== nextOf(after);

@@ -1,17 +1,16 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, languageChoice, linksDialog, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
+import { button, h, icon, languageChoice, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
 import { leaveFor } from "../shared/back.js";
 import { list, t } from "../shared/i18n.js";
 import { VIEWS } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, followLabel, openAgain } from "./again.js";
+import { againLabel, followLabel } from "./again.js";
 import { faceItems } from "./looks.js";
 import { screenItems } from "./overlay.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, viewsFor } from "./rules.js";
-import { openHistory, share } from "./opening.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { openAgain, openHistory, openSchedule, share } from "./opening.js";
 import { viewChoices } from "./choices.js";
-import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 

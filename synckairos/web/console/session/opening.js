@@ -17,6 +17,16 @@ export async function openHistory(page) {
   (await loaded(() => import("./history.js")))?.openHistory(page);
 }
 
+/** @param {import("./session.js").Page} page */
+export async function openSchedule(page) {
+  (await loaded(() => import("./schedule.js")))?.openSchedule(page);
+}
+
+/** @param {import("./session.js").Page} page */
+export async function openAgain(page) {
+  (await loaded(() => import("./again_dialog.js")))?.openAgain(page);
+}
+
 /**
  * Shares this session: links for people without an account, or the address where nobody needs a token.
  *

@@ -1,7 +1,5 @@
 // A new session with the config of one that is over, as far as the state and the events say what it was.
 
-import { isOver } from "./rules.js";
-
 /** Members of a config that a state shows as they were given. */
 const AS_GIVEN = [
   "sync_mode",
@@ -147,7 +145,3 @@ export function idOfAgain(state) {
   const hex = words.join("");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-9${hex.slice(17, 20)}-${hex.slice(20)}`;
 }
-
-/** Whether a page of this session goes on to the next one by itself: it was open when that was made. */
-export const leadsOn = (before, after, nextOf) =>
-  before !== null && isOver(after) && nextOf(after) !== null && nextOf(before) !== nextOf(after);

@@ -1,11 +1,9 @@
-// The dialog for a session's start and end, and the line of its bounds above all views.
+// The dialog for a session's start and end.
 
-import { button, fill, h, newId, openDialog, setText } from "../shared/ui.js";
+import { button, h, newId, openDialog, setText } from "../shared/ui.js";
 import { fromLocal, timeZone, toLocal } from "../shared/moments.js";
 import { t } from "../shared/i18n.js";
 import { formatClock } from "../shared/time.js";
-import { boundsOf } from "./bounds.js";
-import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
 
@@ -142,29 +140,4 @@ export function openSchedule(page) {
   draw();
   const timer = setInterval(draw, 500);
   opened.closed.then(() => clearInterval(timer));
-}
-
-/** A line with a session's bounds, for all views. It is hidden in sessions without any. */
-export class Bounds {
-  /** @param {import("./session.js").Page} page */
-  constructor(page, element) {
-    this.page = page;
-    this.element = element;
-    this.texts = [];
-  }
-
-  draw() {
-    const { page } = this;
-    const { session, state } = page;
-    const lines = boundsOf(state, page.client.time.now(), session.pauseRemaining?.() ?? null);
-    const total = page.totalLeft();
-    const isShown = page.viewName === "countdown" || page.viewName === "board";
-    if (total !== null && !isShown && !isOver(state)) lines.push(t("bounds.sessionLeft", { time: digits(total) }));
-    this.element.hidden = lines.length === 0;
-    if (lines.length !== this.texts.length) {
-      this.texts = lines.map(() => h("span", {}));
-      fill(this.element, this.texts);
-    }
-    lines.forEach((text, place) => setText(this.texts[place], text[0].toUpperCase() + text.slice(1)));
-  }
 }

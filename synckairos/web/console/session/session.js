@@ -5,6 +5,7 @@ import { askForToken, createClient, fill, h, note, toast } from "../shared/ui.js
 import { cameByLink, storedToken } from "../shared/token.js";
 import { leaveFor } from "../shared/back.js";
 import { restFocusOn } from "../shared/dialogs.js";
+import { keepFocus } from "../shared/focus.js";
 import { titleOf } from "../shared/names.js";
 import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
 import { t } from "../shared/i18n.js";
@@ -12,23 +13,20 @@ import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions.js";
-import { openAgain } from "./again.js";
 import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./early.js";
 import { loaded, stylesheet } from "../shared/later.js";
 import { Last } from "./last.js";
 import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
-import { cutShortBy, endOf } from "./ends.js";
+import { cutShortBy, endOf, leadsOn } from "./ends.js";
 import { faceOf, wholeOf } from "./face.js";
 import { showLight } from "./shine.js";
 import { givenLights, lightsOf } from "../shared/lights.js";
-import { openHelp, openHistory, share } from "./opening.js";
+import { openAgain, openHelp, openHistory, openSchedule, share } from "./opening.js";
 import { Overlay } from "./overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
-import { leadsOn } from "./repeat.js";
 import { resultOf } from "./result.js";
 import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
-import { openSchedule } from "./schedule.js";
 import { Screen } from "./screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./sound.js";
@@ -37,7 +35,6 @@ import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { Uses } from "./uses.js";
-import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
 
@@ -50,11 +47,16 @@ import { CountdownView } from "./views/countdown.js";
 const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
-  board: BoardView,
 };
 
-/** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
+/** The larger views. They are loaded when a session needs one, and are then with the others. */
 const LATER = {
+  board: async () => {
+    const styles = stylesheet("/console/session/views/board.css");
+    const { BoardView } = await import("./views/board.js");
+    await styles;
+    return BoardView;
+  },
   stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
   speedrun: async () => {
     const styles = stylesheet("/console/session/views/speedrun.css");
@@ -394,6 +396,7 @@ export class Page {
     document.addEventListener("keydown", (event) => this.#onKey(event));
     // The space bar ends the turn, also right after a dialog was closed.
     restFocusOn(() => $("stage"));
+    this.keepFocus = keepFocus(document.body, () => $("stage"));
     // A long press on a half must not open a menu, and two quick presses must not zoom.
     this.app.addEventListener("contextmenu", (event) => {
       if (event.target.closest(".clock")) event.preventDefault();
@@ -454,6 +457,7 @@ export class Page {
     const isWall = this.isScreen || this.viewName === "exam";
     this.screen.stayOn(state.status === "running" || (isWall && !isOver(state)));
     this.#draw();
+    this.keepFocus();
     this.#tell();
     if (goesOn) this.lead(nextSessionOf(state));
   }

@@ -13,12 +13,12 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, followLabel, openAgain } from "./again.js";
+import { againLabel, followLabel } from "./again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
-import { openHistory, openMenu, share } from "./opening.js";
+import { openAgain, openHistory, openMenu, share } from "./opening.js";
 import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
-import { Bounds } from "./schedule.js";
+import { Bounds } from "./bounds.js";
 import { Screen } from "./screen.js";
 import { Sound } from "./sound.js";
 
@@ -207,9 +207,11 @@ export class Shell {
     this.updateSound();
     this.#placeIndicator();
     this.bar.fit();
-    // When a press hides its own button, the button that takes its place gets the focus.
+    // When a press hides its own button, the button that takes its place gets the focus. But the space bar is for
+    // the clock once that runs: it would press “Pause” after “Start”.
     if (this.controls.contains(focused) && focused.hidden) {
-      [this.start, this.next, this.pause, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden)?.focus();
+      const next = [this.start, this.next, this.resume, this.follow, this.again, this.newSession].find((each) => !each.hidden);
+      (next ?? document.getElementById("stage")).focus({ preventScroll: true });
     }
   }
 

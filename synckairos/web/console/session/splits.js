@@ -3,18 +3,9 @@
 // pressed too early (`run.undone`, numbers of cycles that ended nothing) and one that was forgotten
 // (`run.skipped`, places of segments that have no time of their own).
 
-/** A run has at most so many segments. */
-export const MAX_SEGMENTS = 100;
-/** A segment's name is cut to so many characters. */
-const MAX_NAME = 60;
+import { MAX_NAME, MAX_SEGMENTS, segmentNames } from "./segments.js";
 
-/** The names of the segments in a session's metadata, made safe to show; none where there is no such list. */
-export function segmentNames(state) {
-  const given = state.metadata?.splits;
-  if (!Array.isArray(given)) return [];
-  const names = given.filter((each) => typeof each === "string").map((each) => each.trim().slice(0, MAX_NAME));
-  return names.filter(Boolean).slice(0, MAX_SEGMENTS);
-}
+export { MAX_SEGMENTS, segmentNames };
 
 /** Names of segments from a text, one a line. */
 export const namesFromText = (text) =>

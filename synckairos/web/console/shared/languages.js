@@ -8,6 +8,9 @@ export const LANGUAGES = Object.freeze({
   es: "Español",
   fr: "Français",
   pt: "Português",
+  zh: "中文",
+  ja: "日本語",
+  ar: "العربية",
 });
 
 const RIGHT_TO_LEFT = new Set(["ar"]);

@@ -4,7 +4,7 @@
 import { errorText, openDialog, toast } from "./dialogs.js";
 import { button, fill, h, newId, note, setText } from "./dom.js";
 import { participantName } from "./names.js";
-import { linkParts, shareDialog } from "./share.js";
+import { linkParts } from "./share.js";
 import { moment, t } from "./i18n.js";
 
 const HOUR_S = 3600;

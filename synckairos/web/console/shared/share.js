@@ -1,7 +1,7 @@
 // Links to a page for other devices: the dialog with the QR code, and copying.
 
 import { button, fill, h, newId, note, setText } from "./dom.js";
-import { openDialog, toast } from "./dialogs.js";
+import { openDialog } from "./dialogs.js";
 import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 import { parts, t } from "./i18n.js";
