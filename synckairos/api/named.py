@@ -72,7 +72,7 @@ class _Naming:
             name = _taken(fields, "name")
             if name is not None and not _is_name(name):
                 yield {"field": f"{path}.name" if bytes(raw).lstrip()[:1] == b"{" else path, "message": _MUST}
-                name = None if isinstance(name, str) else ""
+                name = ""  # the id is made all the same, so that one fault is said once
             if name is not None:
                 owner = fields.get(id_field, msgspec.Raw(b"null"))
                 if bytes(owner) == b"null":

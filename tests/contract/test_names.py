@@ -92,6 +92,7 @@ async def test_what_is_no_name_is_named(api: httpx.AsyncClient, name: str | None
     if name is not None:
         found = await problems(api, participants=["Anna", name], title=name, increment_ms=-1)
         assert "1 to 200 characters" in found["participants.1"]
+        assert "participants.1.participant_id" not in found
         assert "1 to 200 characters" in found["title"]
         assert "increment_ms" in found
     kinds: list[Any] = [7, [], {}, True]

@@ -94,6 +94,7 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             await page.get_by_label("Name", exact=True).fill("Club Night")
             await page.get_by_role("button", name="Open", exact=True).click()
             await expect(page.get_by_role("heading", level=1)).to_have_text("club-night")
+            await expect(page.get_by_label("Language").get_by_role("option", name="Deutsch")).to_have_count(1)
             await page.get_by_role("link", name="New boards …").first.click()
 
             # A line that cannot be read is named, and nothing can be made.
