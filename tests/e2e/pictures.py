@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,7 @@ from playwright.async_api import Browser, async_playwright
 
 from tests.e2e import browser as browsers
 from tests.e2e.backend import Api
-from tests.e2e.states import LISTED, STATES, State, show
+from tests.e2e.states import LISTED, STATES, State, show, still
 from tests.support.audit_service import Audited, Machines, audited, machines
 from tests.support.pool import Pool
 
@@ -28,18 +29,27 @@ SETTLED_MS = 600
 """How long a page has for its first frames: a picture is of what stays."""
 RESIZED_MS = 250
 """How long it has for another size, and for other colours."""
-AT_ONCE = 3
+PATIENCE_MS = 60_000
+"""How long anything may take, on a busy machine."""
+AT_ONCE = 2
 """How many states are drawn at a time."""
 
 
-async def take(browser: Browser, made: Audited, api: Api, state: State, options: argparse.Namespace) -> None:
+async def take(
+    browser: Browser,
+    api: Api,
+    state: State,
+    options: argparse.Namespace,
+    store: Callable[[], Awaitable[None]],
+) -> None:
     """The pictures of one state. It is made once for the sizes of a desk, and once for those of phones."""
     for touch in (False, True):
         sizes = {each: SIZES[each] for each in options.sizes if each.startswith("phone") == touch}
         if not sizes:
             continue
         path = await state.make(api)
-        await made.archived()
+        if path.startswith("/room/"):
+            await store()  # what the room's list shows
         width, height = next(iter(sizes.values()))
         context = await browser.new_context(
             viewport={"width": width, "height": height},
@@ -48,7 +58,7 @@ async def take(browser: Browser, made: Audited, api: Api, state: State, options:
             reduced_motion="reduce",
             service_workers="allow" if state.offline else "block",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         page = await context.new_page()
         try:
             await show(page, api.url + path, state, SETTLED_MS)
@@ -58,6 +68,7 @@ async def take(browser: Browser, made: Audited, api: Api, state: State, options:
                 for scheme in options.schemes:
                     await page.emulate_media(color_scheme=scheme)
                     await page.wait_for_timeout(RESIZED_MS)
+                    await still(page)
                     await page.screenshot(path=options.folder / f"{state.name}.{size}.{scheme}.png")
             await context.close()
 
@@ -74,7 +85,7 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
     options.folder.mkdir(parents=True, exist_ok=True)
     chosen = [each for each in STATES if any(each.name.startswith(only) for only in options.only)]
     failed = list[str]()
-    turn = asyncio.Semaphore(AT_ONCE)
+    turn, storing = asyncio.Semaphore(AT_ONCE), asyncio.Lock()
     async with Api(url) as api, async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=browsers.chromium(), args=list(browsers.ARGUMENTS)
@@ -83,10 +94,14 @@ async def pictures(made: Audited, options: argparse.Namespace) -> None:
             await make(api)
         await made.archived()
 
+        async def store() -> None:
+            async with storing:
+                await made.archived()
+
         async def one(state: State) -> None:
             async with turn:
                 try:
-                    await take(browser, made, api, state, options)
+                    await take(browser, api, state, options, store)
                 except Exception as error:  # noqa: BLE001 - whatever it was, it is said
                     failed.append(state.name)
                     sys.stdout.write(f"{state.name}: {str(error)[:300]}\n")

@@ -194,6 +194,11 @@ async def line(kind: str, port: int) -> AsyncIterator[tuple[str, bool]]:
 async def measure(browser: Browser, port: int, session_id: str, times: int) -> Table:
     """The table: a row for each line and visit."""
     table = Table("line", "visit", "files", "bytes", "seconds until live")
+    async with line("proxy", port) as (url, _), AsyncExitStack() as stack:
+        # The service makes the smallest form of its files when somebody has asked for them.
+        context = await browser.new_context()
+        stack.push_async_callback(context.close)
+        await visit(context, f"{url}/s/{session_id}", slow=False)
     for kind in ("DevTools", "proxy", "proxy with handshakes"):
         first, again = list[Visit](), list[Visit]()
         for _ in range(times):

@@ -50,12 +50,14 @@ def session(
     query: str = "",
     adjust: dict[int, int] | None = None,
     left: int | None = None,
+    over: int = 0,
     **more: Any,
 ) -> Make:
     """A session, with what is done in it.
 
     query: what its address has; `{0}` stands for the id of the first participant. adjust: the times left (ms)
     of participants by place. left: the time left (ms) of the clock of the turn or the session.
+    over: how far (ms) the first participant is in overtime.
     """
 
     async def make(api: Api) -> str:
@@ -68,6 +70,11 @@ def session(
                 await api.do(session_id, what)
         for place, ms in (adjust or {}).items():
             await api.adjust(session_id, made["participants"][place]["participant_id"], total_time_ms=ms)
+        if over:
+            owner = made["participants"][0]["participant_id"]
+            state = await api.get(session_id)
+            lost = state["participants"][0]["total_time_ms"] + over
+            await api.adjust(session_id, owner, add_ms=-lost)
         if left is not None:
             await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": left})
         ids = [each["participant_id"] for each in made["participants"]]
@@ -92,9 +99,9 @@ AUCTION = {"preset": "auction", "participants": ["Everybody"], "title": "Lot 12:
 SPEECH = {"preset": "speech", "participants": ["Anna"], "title": "Ice breaker"}
 MEETING = {
     "sync_mode": "per_participant",
-    "time_control": {"kind": "fischer", "total_time_ms": 300_000, "overtime_ms": 86_400_000},
+    "time_control": {"kind": "fischer", "overtime_ms": 86_400_000},
     "action_on_timeout": {"type": "notify"},
-    "participants": ["Anna", "Ben"],
+    "participants": [{"name": each, "total_time_ms": 300_000} for each in ("Anna", "Ben")],
     "title": "Debate",
 }
 SPLITS = {"splits": ["Forest", "Cave", "Tower", "Finish"]}
@@ -183,7 +190,7 @@ def press(*names: str, first: str = "") -> Act:
         for name in names:
             wanted = re.compile(f"^{re.escape(name.removesuffix('*'))}{'' if name.endswith('*') else '$'}")
             await page.get_by_role("button", name=wanted).locator("visible=true").last.click()
-        await expect(page.locator("dialog[open]")).to_be_visible()
+        await expect(page.locator("dialog[open]").last).to_be_visible()
 
     return act
 
@@ -233,7 +240,7 @@ async def written(page: Page) -> None:
 async def key_menu(page: Page) -> None:
     """Opens the menu, whatever it is called in the page's language."""
     await page.locator(".menu-button:visible").click()
-    await expect(page.locator("dialog[open]")).to_be_visible()
+    await expect(page.locator("dialog[open]").last).to_be_visible()
 
 
 async def sheet(page: Page) -> None:
@@ -294,8 +301,8 @@ STATES = [
         State(f"ask-{each}", session(CHESS, *LIVE), press("Menu", f"{each.title()} the session …"))
         for each in ("complete", "cancel", "reset", "delete")
     ),
-    State("share", session(CHESS, *LIVE), press("Share")),
-    State("elsewhere", session(CHESS, *LIVE), press("Share", "Show elsewhere …")),
+    State("share", session(CHESS, *LIVE), press("Menu", "Share this session")),
+    State("elsewhere", session(CHESS, *LIVE), press("Menu", "Share this session", "Show elsewhere …")),
     State("player-links", session(FOUR, *LIVE), press("Menu", "Link for one player")),
     State("watch-link", session(FOUR, *LIVE), press("Menu", "Link to watch")),
     State("message-form", session(SPEECH, "start"), press("Menu", "Message to the screens")),
@@ -305,8 +312,8 @@ STATES = [
     State("lights-green", session(SPEECH, "start", left=115_000)),
     State("lights-yellow", session(SPEECH, "start", left=55_000)),
     State("lights-red", session(SPEECH, "start", left=60), waits_for("Finish now")),
-    State("overtime", session(MEETING, "start", adjust={0: -95_000}, query="?view=countdown")),
-    State("overtime-game", session(MEETING, "start", adjust={0: -95_000}, query="?view=clock")),
+    State("overtime", session(MEETING, "start", over=95_000, query="?view=countdown")),
+    State("overtime-game", session(MEETING, "start", over=95_000, query="?view=clock")),
     *(
         State(f"board-{count}", session(board(count), *LIVE, query="?view=board"))
         for count in (2, 4, 8, 20, 40, 90)
@@ -346,6 +353,20 @@ LISTED = [
     session(RUN, *LIVE),
 ]
 """What stands in the list of sessions."""
+
+
+_STILL = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  await frame();
+  await frame();
+  const moving = document.getAnimations().filter((each) => each.effect.getComputedTiming().endTime < 5000);
+  await Promise.allSettled(moving.map((each) => each.finished));
+}"""
+
+
+async def still(page: Page) -> None:
+    """Waits until a page is laid out and its colours have changed, as after another size or scheme."""
+    await page.evaluate(_STILL)
 
 
 async def show(page: Page, url: str, state: State, settled_ms: float) -> None:

@@ -13,6 +13,7 @@ import pytest
 from synckairos.api.delivery import encoding, site
 from synckairos.api.delivery.minifying import minified
 from synckairos.api.delivery.packing import BUILT, Packer, UnpackableError
+from synckairos.api.delivery.texts import named
 
 HTML = """<!doctype html>
 <html>
@@ -50,7 +51,7 @@ def pack(**files: str) -> Packer:
 
 def run(tmp_path: Path, **files: str) -> list[Any]:
     """What the page's scripts put into `ran`, run by Node."""
-    packer = Packer({**FILES, **{f"/console/a/{name}.js": text for name, text in files.items()}})
+    packer = Packer({**FILES, **{f"/console/a/{name}.js": text for name, text in files.items()}}, named)
     page = packer.page("/console/a/page.html")
     for address, body in packer.built.items():
         if address.endswith(".js"):
@@ -148,6 +149,45 @@ export const told = () => value + deep;
     assert ran == ["classic", "Hello", "first", "deep", "later", True, "Hello!", "Hello"]
     # The page asks for the texts of its language together with its first files.
     assert texts.startswith(f"{BUILT}en-")
+
+
+TEXTS = """// The texts.
+export default {
+  // Words
+  "a.first": "First",
+  "a.made.one": "Made",
+  "a.later": { one: "Later", other: "Later {count}" },
+  "b.nobody": "Nobody",
+};
+"""
+
+
+@needs_node
+def test_texts_of_what_is_loaded_later_come_with_it(tmp_path: Path) -> None:
+    ran = run(
+        tmp_path,
+        main="""import { t } from "./waits.js";
+ran.push(t("a.first"), t(`a.made.${"one"}`), t(["a", "later"].join(".")));
+globalThis.done = (async () => { await import("./later.js"); })();
+""",
+        waits="""import { language } from "./first.js";
+const texts = (await import(`./texts/${language}.js`)).default;
+export const t = (key) => texts[key];
+""",
+        first="export const language = 'en';\n",
+        later="""import { t } from "./waits.js";
+ran.push(t("a.later").one, t(["b", "nobody"].join(".")));
+""",
+        **{"texts/en": TEXTS},
+    )
+    assert ran[1:-1] == ["First", "Made", None, "Later", None]
+
+
+def test_the_first_texts_are_those_that_the_first_script_names() -> None:
+    early, rest = named(TEXTS, """t("a.first") + t(`a.made.${kind}`)""", "t('a.later')")
+    assert ['"a.first"' in early, '"a.made.one"' in early, '"a.later"' in early] == [True, True, False]
+    assert ['"a.first"' in rest, '"a.later"' in rest, '"b.' in early + rest] == [False, True, False]
+    assert named(TEXTS, "t('a.' + kind)", "")[1] == "", "a key that is put together may be any that begins so"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ def _chosen(keys: tuple[str, ...], first: str, later: str) -> tuple[frozenset[st
 
 
 def named(texts: str, first: str, later: str) -> tuple[str, str]:
-    """Two files of texts: with what the first script of a page names, and what its later ones may ask for.
+    """Two files of texts: with what the first script of a page names, and what its later ones need besides.
+
+    The second one is "" where there is nothing in it.
 
     first: the page with the code of its first script, which names its keys whole or by a template that says
         how they begin
@@ -42,4 +44,4 @@ def named(texts: str, first: str, later: str) -> tuple[str, str]:
     before, entries, after = _read(texts)
     choices = _chosen(tuple(key for key, _ in entries), first, later)
     early, rest = ("".join(text for key, text in entries if key in keys) for keys in choices)
-    return before + early + after, before + rest + after
+    return before + early + after, before + rest + after if rest else ""

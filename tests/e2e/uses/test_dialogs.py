@@ -62,7 +62,10 @@ async def test_after_a_dialog_the_space_bar_ends_the_turn(api: Api, console: Con
     await turn_ends("Ben")
     # From there Tab goes on to the clocks.
     await page.keyboard.press("h")
+    await expect(page.get_by_role("dialog", name="History")).to_be_visible()
     await page.keyboard.press("Escape")
+    await no_dialog(page)
+    await expect(page.get_by_role("main")).to_be_focused()
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("main").locator(":focus")).to_have_count(1)
 
@@ -95,10 +98,11 @@ async def test_back_closes_a_dialog_before_it_leaves_the_page(api: Api, console:
             await dialog.get_by_role("button", name="Close").click()
         elif way == "back":
             await page.go_back()
-        else:  # a dialog takes the place of another one, and their entry
+        else:  # a dialog leads to another one, which is loaded meanwhile: there is one entry for both
+            await page.evaluate("addEventListener('popstate', () => { window.left = true; }, { once: true })")
             await dialog.get_by_role("button", name="History").click()
             await expect(page.get_by_role("dialog", name="History")).to_be_visible()
-            assert await page.evaluate("history.state.dialogs") == 1
+            await page.wait_for_function("() => window.left && history.state?.dialogs === 1")
             await page.go_back()
         await no_dialog(page)
         assert (

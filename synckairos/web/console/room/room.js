@@ -7,7 +7,7 @@ import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
 import { foldTag } from "../shared/tags.js";
 import {
-  button, connectionIndicator, createClient, errorText, fill, h, newId, note, schemeSwitch, setText, tokenCard,
+  button, connectionIndicator, createClient, errorText, fill, h, languageChoice, newId, note, schemeSwitch, setText, tokenCard,
 } from "../shared/ui.js";
 import { actionBar } from "./acting.js";
 import { boardOf, countsOf, FILTERS, kindsOf, matches, SORTS, sorted } from "./boards.js";
@@ -44,7 +44,7 @@ class Room {
     this.sortedAt = -Infinity;
     this.handledAt = -Infinity;
     this.indicator = connectionIndicator(this.client);
-    document.querySelector("header.bar").append(h("span", { class: "grow" }), this.indicator.element, schemeSwitch());
+    document.querySelector("header.bar").append(h("span", { class: "grow" }), this.indicator.element, languageChoice({ square: true }), schemeSwitch());
     this.#build();
     this.keepFocus = keepFocus($("boards-view"), () => $("title"));
     this.feed = new Feed(this.client, tag, {

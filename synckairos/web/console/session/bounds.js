@@ -3,7 +3,7 @@
 import { t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock } from "../shared/time.js";
-import { fill, h, setText } from "../shared/ui.js";
+import { fill, h, setText } from "../shared/dom.js";
 import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });

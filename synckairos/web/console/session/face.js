@@ -167,7 +167,7 @@ export class Digits {
     this.text = main + parts.tenths;
     this.main.data = main;
     this.tenths.data = parts.tenths;
-    // The size is counted in digits. A colon is about half as wide as one, and tenths are smaller.
+    // The size is counted in digits. A colon is about half as wide as one, a minus sign wider, and tenths are smaller.
     const size = Math.max(3.4, digitsIn(main) + (parts.tenths ? 0.9 : 0));
     if (size !== this.size) {
       this.size = size;
@@ -178,8 +178,10 @@ export class Digits {
 
 const NO_TIME = { sign: "", main: "–:––", tenths: "" };
 
+const WIDTHS = { ":": 0.45, "\u2212": 1.3 };
+
 function digitsIn(text) {
   let width = 0;
-  for (const each of text) width += each === ":" ? 0.45 : 1;
+  for (const each of text) width += WIDTHS[each] ?? 1;
   return width;
 }

@@ -88,7 +88,7 @@ function itemsOf(page) {
     !rights.isCourtesy && [t("session.all"), "back", "/"],
   ];
   const corrections = [
-    over && actions.may("reopen") && [t("menu.reopen"), "back", () => actions.reopen()],
+    over && actions.may("reopen") && [t("menu.reopen"), "undo", () => actions.reopen()],
     actions.may("reset") && [t("menu.reset"), "reset", () => actions.reset(), "danger"],
     !over && actions.may("complete") && [t("menu.complete"), "check", () => actions.complete()],
     !over && actions.may("cancel") && [t("menu.cancel"), "cross", () => actions.cancel(), "danger"],

@@ -35,7 +35,6 @@ import { tabTitle } from "./tab.js";
 import { vibrate } from "./touch.js";
 import { Track } from "./track.js";
 import { Uses } from "./uses.js";
-import { BoardView } from "./views/board.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
 
@@ -48,11 +47,16 @@ import { CountdownView } from "./views/countdown.js";
 const VIEW_CLASSES = {
   clock: ClockView,
   countdown: CountdownView,
-  board: BoardView,
 };
 
-/** The views that few sessions have. They are loaded when a session needs one, and are then with the others. */
+/** The larger views. They are loaded when a session needs one, and are then with the others. */
 const LATER = {
+  board: async () => {
+    const styles = stylesheet("/console/session/views/board.css");
+    const { BoardView } = await import("./views/board.js");
+    await styles;
+    return BoardView;
+  },
   stopwatch: async () => (await import("./views/stopwatch.js")).StopwatchView,
   speedrun: async () => {
     const styles = stylesheet("/console/session/views/speedrun.css");

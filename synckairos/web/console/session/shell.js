@@ -118,7 +118,7 @@ export class Shell {
     this.again = main(t("again.rematch"), "swap", () => openAgain(page));
     this.follow = main(t("again.follow"), "next", () => actions.follow());
     this.follow.classList.add("follow");
-    this.reopen = hand(t("word.reopen"), "back", () => actions.reopen());
+    this.reopen = hand(t("word.reopen"), "undo", () => actions.reopen());
     this.takeBack = hand(t("roles.takeBack"), "undo", () => actions.openTakeBack());
     this.turn = hand(t("roles.turn"), "swap", () => actions.openTurn());
     this.use = button("", { class: "large use", onclick: () => page.uses.press() });

@@ -1,10 +1,5 @@
 // The history of a session, made from its events: the cycles with their lengths, and a line for each event.
 
-import { list, t } from "../shared/i18n.js";
-import { momentText } from "../shared/moments.js";
-import { formatClock, formatDuration } from "../shared/time.js";
-import { detailsText } from "./details.js";
-
 /** Events after which the cycle is a fresh one, whatever ran before. */
 const FRESH = new Set(["turn.taken_back", "turn.set", "session.reopened", "session.reset"]);
 
@@ -49,6 +44,8 @@ export class Track {
     this.inText = inText;
     /** Called after every change. @type {Set<() => void>} */
     this.listeners = new Set();
+    /** Puts an event into words; null until events are read. */
+    this.told = null;
     /** @type {Promise<void> | null} */
     this.loading = null;
     /** @type {unknown} The error of the last attempt to load; null after a success. */
@@ -105,6 +102,7 @@ export class Track {
   }
 
   async #loadMissing() {
+    this.told ??= (await import("./told.js")).told;
     for (;;) {
       const since = this.version;
       let page;
@@ -184,7 +182,7 @@ export class Track {
       version: change.version,
       at,
       event: payload.event,
-      text: this.#describe(change, before.active),
+      text: this.told(this, change, before.active),
       ms: ended?.ms ?? null,
       participantId: this.#subjectOf(payload, before.active),
     });
@@ -225,84 +223,6 @@ export class Track {
         return payload.active_participant_id;
     }
   }
-
-  #describe(change, before) {
-    const { name } = this;
-    const { payload } = change;
-    const active = payload.active_participant_id;
-    switch (payload.event) {
-      case "session.created":
-        return t("event.created");
-      case "session.started":
-        return t(payload.reason === "auto" ? "event.startedAuto" : "event.started", { name: name(active) });
-      case "cycle.switched":
-        return before === active || !before
-          ? t("event.goesOn", { name: name(active) })
-          : t("event.switched", { from: name(before), to: name(active) });
-      case "session.paused":
-        return payload.counted === false ? t("event.pausedFreely") : t("event.paused");
-      case "session.resumed":
-        return payload.reason === "auto" ? t("event.resumedAuto") : t("event.resumed");
-      case "participant.expired":
-        return active && active !== before
-          ? t("event.ranOutNext", { name: this.#nameOfExpired(payload), next: name(active) })
-          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
-      case "session.expired": {
-        if (payload.expired_clock === "total") return t("event.timeOver");
-        const winner = payload.action_applied?.winner;
-        return winner
-          ? t("event.ranOutWins", { name: this.#nameOfExpired(payload), winner: name(winner) })
-          : t("event.ranOut", { name: this.#nameOfExpired(payload) });
-      }
-      case "session.completed":
-        if (payload.reason !== "auto") return t("event.completed");
-        return payload.cycle_count >= (this.session.confirmed?.max_cycles ?? Infinity)
-          ? t("event.completedTurns")
-          : t("event.completedEnd");
-      case "session.cancelled":
-        return t("event.cancelled");
-      case "session.deleted":
-        return t("event.deleted");
-      case "session.recovered":
-        return t("event.recovered");
-      case "session.moved":
-        return t("event.moved");
-      case "session.arrived":
-        return t("event.arrived");
-      case "participant.added":
-        return t("event.joined", { name: name(payload.participants[0]?.participant_id) });
-      case "participant.removed":
-        return t("event.left", { name: name(payload.removed_participant_id) });
-      case "time.adjusted": {
-        const owner = payload.participants[0]?.participant_id ?? payload.groups[0]?.group_id;
-        const whose = owner ? name(owner) : isOfTotal(change, this.last) ? t("session.session") : t("event.clock");
-        const time = formatClock(payload.adjusted_ms, { plus: true, tenths: false });
-        const reason = payload.adjust_reason && this.inText(payload.adjust_reason);
-        return reason ? t("event.adjustedReason", { whose, time, reason }) : t("time.given", { whose, time });
-      }
-      case "time.warning":
-        return t("event.warning", { name: name(active), warning: warningText(payload.warning_ms) });
-      case "turn.taken_back": {
-        return t("event.takenBack", { count: payload.turns ?? 1, name: name(active) });
-      }
-      case "turn.set":
-        return t(payload.status === "pending" ? "event.willBegin" : "event.turnSet", { name: name(active) });
-      case "session.reopened":
-        return payload.status === "pending" || !active ? t("event.reopened") : t("event.reopenedOn", { name: name(active) });
-      case "session.reset":
-        return t("event.reset");
-      case "session.scheduled":
-        return scheduledText(payload);
-      case "metadata.changed":
-        return detailsText(payload.metadata, this.metadata);
-      default:
-        return payload.event;
-    }
-  }
-
-  #nameOfExpired(payload) {
-    return this.name(payload.expired_group_id ?? payload.expired_participant_id ?? null);
-  }
 }
 
 /**
@@ -312,31 +232,4 @@ export class Track {
 function isCutShort({ event, reason, status, cycle_count: count }, state) {
   if (status === "running" || status === "paused" || state?.sync_mode === "count_up") return false;
   return !(event === "session.completed" && reason === "auto" && count >= (state?.max_cycles ?? Infinity));
-}
-
-/**
- * Whether an adjust was one of the total beside the cycles. The event does not name its clock, but from the
- * event before it follows what is left of the total when it is not touched.
- */
-function isOfTotal({ payload, server_time_ms: now }, before) {
-  const left = payload.total_remaining_ms;
-  const was = before?.payload.total_remaining_ms;
-  if (typeof left !== "number" || typeof was !== "number") return false;
-  const ran = before.payload.status === "running" ? now - before.server_time_ms : 0;
-  const untouched = was - ran;
-  return Math.abs(left - untouched) > Math.abs(left - untouched - payload.adjusted_ms);
-}
-
-/** What a warning says. At zero and in overtime it is a bell. */
-function warningText(ms) {
-  if (ms > 0) return t("time.left", { time: formatDuration(ms) });
-  return ms === 0 ? t("event.bell", { time: formatClock(0, { tenths: false }) }) : t("event.bellOver", { time: formatDuration(-ms) });
-}
-
-/** The start and the end that a session has from an event on. */
-function scheduledText({ starts_at_ms: start, ends_at_ms: end }) {
-  const words = [];
-  if ((start ?? null) !== null) words.push(t("bounds.startsAt", { moment: momentText(start) }));
-  if ((end ?? null) !== null) words.push(t("bounds.endsAt", { moment: momentText(end) }));
-  return words.length > 0 ? t("event.scheduled", { what: list(words, { type: "unit" }) }) : t("event.unscheduled");
 }

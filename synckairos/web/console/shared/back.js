@@ -100,4 +100,6 @@ if (globalThis.document) {
   });
   // The page was loaded again, or left, while a dialog was open.
   addEventListener("pageshow", () => settle());
+  // These scripts wait for the texts, so the page may have been shown before them.
+  if (document.readyState === "complete") settle();
 }
