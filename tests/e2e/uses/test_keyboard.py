@@ -169,7 +169,9 @@ async def test_an_arbiter_leads_a_game_by_keys(api: Api, console: Console) -> No
     await their_turn(page, "Anna")
     stops = await tour(page)
     assert {"Menu", "Pause", "Give or take time", "History", "Share"} <= set(stops)
-    assert sorted(await tour(page, "Shift+Tab")) == sorted(stops)
+    back = await tour(page, "Shift+Tab")
+    # A clock is read out as it stands.
+    assert sorted(each.split(":")[0] for each in back) == sorted(each.split(":")[0] for each in stops)
 
     # Each dialog keeps the focus, Escape closes it, and the space bar is for the clock.
     turn = ["Anna", "Ben"]
