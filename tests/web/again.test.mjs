@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { againConfig, firstEvents, idOfAgain } from "../../synckairos/web/console/session/repeat.js";
-import { leadsOn } from "../../synckairos/web/console/session/ends.js";
+import { againConfig, firstEvents, idOfAgain } from "../../synckairos/web/console/session/actions/repeat.js";
+import { leadsOn } from "../../synckairos/web/console/session/faces/ends.js";
 import { nextSessionOf } from "../../synckairos/web/console/shared/next.js";
 import { Rights } from "../../synckairos/web/console/shared/rights.js";
 

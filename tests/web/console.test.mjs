@@ -10,7 +10,7 @@ const { needsLongClocks } = await import(`${web}/list/presets.js`);
 const { summaryOf } = await import(`${web}/list/summary.js`);
 const { canAdjust, canAdjustTotal, canSetTurn, canTakeBack } = await import(`${web}/session/rules.js`);
 const { boundsOf, waitingText } = await import(`${web}/session/bounds.js`);
-const { Track } = await import(`${web}/session/track.js`);
+const { Track } = await import(`${web}/session/history/track.js`);
 const { fromLocal, timeZone, toLocal } = await import(`${web}/shared/moments.js`);
 const { Rights } = await import(`${web}/shared/rights.js`);
 

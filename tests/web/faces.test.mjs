@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { clockAt, adopt } from "../../synckairos/web/synckairos.js";
-import { faceOf, thresholds, wholeOf } from "../../synckairos/web/console/session/face.js";
+import { faceOf, thresholds, wholeOf } from "../../synckairos/web/console/session/faces/face.js";
 import { nameGiven, titleOf } from "../../synckairos/web/console/shared/names.js";
 import { People, nextAfter } from "../../synckairos/web/console/session/people.js";
-import { resultOf } from "../../synckairos/web/console/session/result.js";
-import { Track } from "../../synckairos/web/console/session/track.js";
+import { resultOf } from "../../synckairos/web/console/session/faces/result.js";
+import { Track } from "../../synckairos/web/console/session/history/track.js";
 
 const NOW = 1_800_000_000_000;
 const [ANNA, BEN, CLEO, RED, BLUE] = ["a", "b", "c", "d", "e"].map(

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-const { DOTS_HEIGHT, MOST_TILES, layout } = await import("../../synckairos/web/console/session/grid.js");
+const { DOTS_HEIGHT, MOST_TILES, layout } = await import("../../synckairos/web/console/session/views/grid.js");
 
 /** What is left for the tiles of a board on a desk, a wall, and a phone both ways. */
 const SCREENS = { desk: [1248, 520], wall: [1888, 800], lying: [812, 284], upright: [360, 600] };

@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const session = "../../synckairos/web/console/session";
-const splits = await import(`${session}/splits.js`);
-const { readTime, writeTime, writeLss } = await import(`${session}/lss.js`);
+const splits = await import(`${session}/speedrun/splits.js`);
+const { readTime, writeTime, writeLss } = await import(`${session}/speedrun/lss.js`);
 
 const NAMES = ["Forest", "Cave", "Tower"];
 const none = { undone: new Set(), skipped: new Set() };

@@ -5,9 +5,9 @@ import { test } from "node:test";
 
 const web = "../../synckairos/web/console";
 const { announcementsOf, examConfig, rowAt, rowsOf } = await import(`${web}/shared/exam.js`);
-const { planOf, plannedStart, timesOf } = await import(`${web}/session/agenda.js`);
+const { planOf, plannedStart, timesOf } = await import(`${web}/session/views/agenda_times.js`);
 const { readAgenda } = await import(`${web}/list/agenda_lines.js`);
-const { screensOf } = await import(`${web}/session/screens.js`);
+const { screensOf } = await import(`${web}/session/screens/screens.js`);
 
 const MIN = 60_000;
 const NOW = Date.UTC(2026, 6, 1, 10);

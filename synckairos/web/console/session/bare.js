@@ -1,15 +1,15 @@
 // The page at `/s/<id>?bare`: a session's clocks and nothing else, in the colours and the font of its address. It
 // says nothing, and shows a dot while what it shows may not be right.
 
-import { Cover } from "./cover.js";
-import { screensOf } from "./screens.js";
+import { Cover } from "./screens/cover.js";
+import { screensOf } from "./screens/screens.js";
 import { BareClocks, bareOptions } from "../shared/bare.js";
 import { t } from "../shared/i18n.js";
 import { titleOf } from "../shared/names.js";
 import { nextSessionOf, samePageOf } from "../shared/next.js";
 import { UUID } from "../shared/recent.js";
 import { cameByLink, storedToken } from "../shared/token.js";
-import { leadsOn } from "./ends.js";
+import { leadsOn } from "./faces/ends.js";
 import { SyncKairos } from "/synckairos.js";
 
 /** Connections that break and come back within this time show no dot. */

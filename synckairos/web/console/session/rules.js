@@ -1,7 +1,7 @@
 // What can be done in a state, as far as the page has to know it without asking the service.
 
 import { VIEWS } from "../shared/names.js";
-import { segmentNames } from "./segments.js";
+import { segmentNames } from "./speedrun/segments.js";
 
 /** Statuses in which a session can still be changed. */
 const LIVE = new Set(["pending", "running", "paused"]);

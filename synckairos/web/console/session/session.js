@@ -12,29 +12,29 @@ import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
-import { Actions } from "./actions.js";
+import { Actions } from "./actions/actions.js";
 import { waitingText } from "./bounds.js";
-import { EarlySocket, measured } from "./early.js";
+import { EarlySocket, measured } from "./device/early.js";
 import { loaded, stylesheet } from "../shared/later.js";
-import { Last } from "./last.js";
-import { dress, ranAtEnd, readCounts, usedBy } from "./dress.js";
-import { cutShortBy, endOf, leadsOn } from "./ends.js";
-import { faceOf, wholeOf } from "./face.js";
-import { showLight } from "./shine.js";
+import { Last } from "./device/last.js";
+import { dress, ranAtEnd, readCounts, usedBy } from "./faces/dress.js";
+import { cutShortBy, endOf, leadsOn } from "./faces/ends.js";
+import { faceOf, wholeOf } from "./faces/face.js";
+import { showLight } from "./faces/shine.js";
 import { givenLights, lightsOf } from "../shared/lights.js";
-import { openAgain, openHelp, openHistory, openSchedule, share } from "./opening.js";
-import { Overlay } from "./overlay.js";
+import { openAgain, openHelp, openHistory, openSchedule, share } from "./actions/opening.js";
+import { Overlay } from "./screens/overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
-import { resultOf } from "./result.js";
+import { resultOf } from "./faces/result.js";
 import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
-import { Screen } from "./screen.js";
+import { Screen } from "./device/screen.js";
 import { Shell } from "./shell.js";
-import { Sound } from "./sound.js";
+import { Sound } from "./device/sound.js";
 import * as states from "./states.js";
-import { tabTitle } from "./tab.js";
-import { vibrate } from "./touch.js";
-import { Track } from "./track.js";
-import { Uses } from "./uses.js";
+import { tabTitle } from "./device/tab.js";
+import { vibrate } from "./device/touch.js";
+import { Track } from "./history/track.js";
+import { Uses } from "./actions/uses.js";
 import { ClockView } from "./views/clock.js";
 import { CountdownView } from "./views/countdown.js";
 
@@ -125,7 +125,7 @@ export class Page {
     /** @type {People | null} */
     this.people = null;
     this.title = "";
-    /** @type {import("./result.js").Result | null} */
+    /** @type {import("./faces/result.js").Result | null} */
     this.result = null;
     /** The payload of the event that ended the session; null: not seen. */
     this.ending = null;

@@ -13,14 +13,14 @@ import {
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
-import { againLabel, followLabel } from "./again.js";
+import { againLabel, followLabel } from "./actions/again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
-import { openAgain, openHistory, openMenu, share } from "./opening.js";
+import { openAgain, openHistory, openMenu, share } from "./actions/opening.js";
 import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
 import { Bounds } from "./bounds.js";
-import { Screen } from "./screen.js";
-import { Sound } from "./sound.js";
+import { Screen } from "./device/screen.js";
+import { Sound } from "./device/sound.js";
 
 /** The screens on which the game clock's controls are a strip between the halves, as in session.css. */
 const STRIP = [

@@ -4,8 +4,8 @@
 import { moment, t } from "../../shared/i18n.js";
 import { button, fill, h, icon, openDialog, setText } from "../../shared/ui.js";
 import { formatClock, formatDuration } from "../../shared/time.js";
-import { ON_TIME_MS, planOf, plannedStart, timesOf } from "../agenda.js";
-import { Digits, faceOf, spokenFace } from "../face.js";
+import { ON_TIME_MS, planOf, plannedStart, timesOf } from "./agenda_times.js";
+import { Digits, faceOf, spokenFace } from "../faces/face.js";
 import { isOver } from "../rules.js";
 
 /** So often it is drawn while no clock runs: a pause makes an agenda later. */

@@ -5,10 +5,10 @@
 import { t } from "../../shared/i18n.js";
 import { button, fill, h, icon, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
-import { movesOf } from "../counting.js";
-import { Digits, faceOf, spokenFace, wholeOf } from "../face.js";
-import { showLight } from "../shine.js";
-import { layout } from "../grid.js";
+import { movesOf } from "../faces/counting.js";
+import { Digits, faceOf, spokenFace, wholeOf } from "../faces/face.js";
+import { showLight } from "../faces/shine.js";
+import { layout } from "./grid.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 

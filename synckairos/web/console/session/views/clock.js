@@ -4,12 +4,12 @@ import { t } from "../../shared/i18n.js";
 import { fill, h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { beginsText } from "../bounds.js";
-import { movesOf } from "../counting.js";
-import { Digits, spokenFace, wholeOf } from "../face.js";
-import { showLight } from "../shine.js";
+import { movesOf } from "../faces/counting.js";
+import { Digits, spokenFace, wholeOf } from "../faces/face.js";
+import { showLight } from "../faces/shine.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
-import { isAround } from "../around.js";
+import { isAround } from "../faces/around.js";
 
 /** Up to so many owners have a half each. Of more, the active one and the next one are shown. */
 const MAX_HALVES = 6;

@@ -4,7 +4,7 @@ import { h, setText } from "../../shared/ui.js";
 import { icon } from "../../shared/icons.js";
 import { momentText } from "../../shared/moments.js";
 import { formatClock } from "../../shared/time.js";
-import { Digits, spokenFace, wholeOf } from "../face.js";
+import { Digits, spokenFace, wholeOf } from "../faces/face.js";
 import { t } from "../../shared/i18n.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";

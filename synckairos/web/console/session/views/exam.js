@@ -6,8 +6,8 @@ import { moment, number, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
 import { announcementsOf, rowAt, rowsOf } from "../../shared/exam.js";
-import { wholeOf } from "../face.js";
-import { fitText } from "../cover.js";
+import { wholeOf } from "../faces/face.js";
+import { fitText } from "../screens/cover.js";
 import { isOver } from "../rules.js";
 
 /** So often the wall is drawn, also while no clock runs: the time of day goes on. */

@@ -4,11 +4,11 @@
 import { t } from "../../shared/i18n.js";
 import { formatClock, spokenDuration } from "../../shared/time.js";
 import { button, fill, h, setText } from "../../shared/ui.js";
-import { Digits } from "../face.js";
-import { readBest, writeBest } from "../personal_best.js";
+import { Digits } from "../faces/face.js";
+import { readBest, writeBest } from "../speedrun/personal_best.js";
 import { isOver } from "../rules.js";
-import { openSplits } from "../splits_dialog.js";
-import * as runs from "../splits.js";
+import { openSplits } from "../speedrun/splits_dialog.js";
+import * as runs from "../speedrun/splits.js";
 
 const TENTHS = { countUp: true, tenths: "always" };
 const NO_TIME = "–";

@@ -3,7 +3,7 @@
 import { t } from "../../shared/i18n.js";
 import { h, fill, setText } from "../../shared/ui.js";
 import { formatClock, spokenDuration } from "../../shared/time.js";
-import { Digits } from "../face.js";
+import { Digits } from "../faces/face.js";
 import { isOver } from "../rules.js";
 
 /** The most laps that are drawn. The history has all of them. */

@@ -1,18 +1,18 @@
 // The menu of a session's page: all actions, the views, links for players, and the keys.
 
-import { button, h, icon, languageChoice, openDialog, schemeSwitch, setText, shareDialog } from "../shared/ui.js";
-import { leaveFor } from "../shared/back.js";
-import { list, t } from "../shared/i18n.js";
-import { VIEWS } from "../shared/names.js";
-import { nextSessionOf } from "../shared/next.js";
+import { button, h, icon, languageChoice, openDialog, schemeSwitch, setText, shareDialog } from "../../shared/ui.js";
+import { leaveFor } from "../../shared/back.js";
+import { list, t } from "../../shared/i18n.js";
+import { VIEWS } from "../../shared/names.js";
+import { nextSessionOf } from "../../shared/next.js";
 import { againLabel, followLabel } from "./again.js";
-import { faceItems } from "./looks.js";
-import { screenItems } from "./overlay.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { faceItems } from "../faces/looks.js";
+import { screenItems } from "../screens/overlay.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "../rules.js";
 import { openAgain, openHistory, openSchedule, share } from "./opening.js";
-import { viewChoices } from "./choices.js";
-import { Screen } from "./screen.js";
-import { Sound } from "./sound.js";
+import { viewChoices } from "../choices.js";
+import { Screen } from "../device/screen.js";
+import { Sound } from "../device/sound.js";
 
 /** For so long a press may have been meant for a button that was there before. */
 const AFTER_MOVE_MS = 500;
@@ -47,7 +47,7 @@ function openWatchLink() {
 /**
  * The actions of the menu in this state, in groups.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  * @returns {[string, string, (() => void) | string, string?][][]} label, icon, work or an address, and the classes
  *   of its button
  */
@@ -101,7 +101,7 @@ function itemsOf(page) {
  * Opens the menu, which follows the session while it is open: what is no longer possible stays in its place and
  * cannot be pressed, and what has become possible comes.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function openMenu(page) {
   const items = h("div", { class: "menu" });
@@ -208,7 +208,7 @@ const KEYS = [
 /**
  * Opens the list of keys, with a hint how to read the page.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function openHelp({ rights, uses }) {
   const works = ([, , actions]) => !actions || actions.some((each) => rights.ever(each));

@@ -1,10 +1,10 @@
 // How many moves a participant or a team has made. The service counts every turn that was begun, also the one
 // under way when the session ends; nobody calls that one a move.
 
-import { isOver } from "./rules.js";
+import { isOver } from "../rules.js";
 
 /**
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  * @param {string} id A participant's or a group's id.
  * @returns {number | null} Null as long as it is not known.
  */

@@ -1,8 +1,8 @@
 // The face of a clock under any time control: one number, a line below it, and a level of urgency.
 
-import { t } from "../shared/i18n.js";
-import { clockParts, formatClock, formatDuration, spokenDuration } from "../shared/time.js";
-import { entryOf } from "./people.js";
+import { t } from "../../shared/i18n.js";
+import { clockParts, formatClock, formatDuration, spokenDuration } from "../../shared/time.js";
+import { entryOf } from "../people.js";
 
 /**
  * calm, warn (little time), urgent (very little), over (in overtime), out (time is up).

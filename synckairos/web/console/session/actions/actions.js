@@ -1,12 +1,12 @@
 // The actions of a session's page, and the messages for those that the service refuses.
 
-import { askForToken, errorText, toast } from "../shared/ui.js";
-import { t } from "../shared/i18n.js";
-import { loaded } from "../shared/later.js";
-import { nextSessionOf } from "../shared/next.js";
-import { hasNext, isOver } from "./rules.js";
-import { formatClock, formatDuration } from "../shared/time.js";
-import { vibrate } from "./touch.js";
+import { askForToken, errorText, toast } from "../../shared/ui.js";
+import { t } from "../../shared/i18n.js";
+import { loaded } from "../../shared/later.js";
+import { nextSessionOf } from "../../shared/next.js";
+import { hasNext, isOver } from "../rules.js";
+import { formatClock, formatDuration } from "../../shared/time.js";
+import { vibrate } from "../device/touch.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
@@ -22,7 +22,7 @@ const adjustment = (owner, ms, reason) => [
 
 /** The actions on the session of a page. They show their errors, and never reject. */
 export class Actions {
-  /** @param {import("./session.js").Page} page */
+  /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;
     this.pressed = -Infinity;
@@ -201,7 +201,7 @@ export class Actions {
   #changeAnnouncements(change) {
     const { page } = this;
     return this.run(async () => {
-      const { MAX_ANNOUNCEMENTS, announcementsOf } = await import("../shared/exam.js");
+      const { MAX_ANNOUNCEMENTS, announcementsOf } = await import("../../shared/exam.js");
       for (let left = 3; ; left -= 1) {
         const { metadata, version } = page.session.confirmed;
         const told = announcementsOf(metadata).map(({ atMs, text }) => ({ at_ms: atMs, text }));

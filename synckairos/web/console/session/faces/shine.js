@@ -2,7 +2,7 @@
 
 /**
  * @param {HTMLElement} element
- * @param {import("../shared/lights.js").Light | null} light null: none.
+ * @param {import("../../shared/lights.js").Light | null} light null: none.
  */
 export function showLight(element, light) {
   const color = light?.color ?? "";

@@ -1,7 +1,7 @@
 // The dialog that offers the same once more, and what else can be done with a session that is over.
 
-import { button, h, openDialog, setText } from "../shared/ui.js";
-import { t } from "../shared/i18n.js";
+import { button, h, openDialog, setText } from "../../shared/ui.js";
+import { t } from "../../shared/i18n.js";
 import { againLabel, isGame } from "./again.js";
 import { againConfig, firstEvents } from "./repeat.js";
 
@@ -11,7 +11,7 @@ const hasOrder = (state) => state.participants.length > 1 && state.sync_mode !==
 /**
  * Opens the dialog that offers the same once more, and what else can be done with a session that is over.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function openAgain(page) {
   const { actions, people, state } = page;

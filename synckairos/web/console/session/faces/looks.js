@@ -1,6 +1,6 @@
 // What the user may choose about the faces of this page: how they count, and whether they are turned to the players.
 
-import { t } from "../shared/i18n.js";
+import { t } from "../../shared/i18n.js";
 import { canBeAround, isAround } from "./around.js";
 
 /** Whether there is a face with a limit, which can count both ways. A stopwatch counts up. */
@@ -14,7 +14,7 @@ function hasDirection({ state, viewName }) {
 export const countsUp = ({ counts, state }) => (counts ?? (state.sync_mode === "count_up" ? "up" : "down")) === "up";
 
 /**
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  * @returns {[label: string, icon: string, work: () => void][]} What stands in the menu.
  */
 export function faceItems(page) {

@@ -1,9 +1,9 @@
 // The dialog for a session's start and end.
 
-import { button, h, newId, openDialog, setText } from "../shared/ui.js";
-import { fromLocal, timeZone, toLocal } from "../shared/moments.js";
-import { t } from "../shared/i18n.js";
-import { formatClock } from "../shared/time.js";
+import { button, h, newId, openDialog, setText } from "../../shared/ui.js";
+import { fromLocal, timeZone, toLocal } from "../../shared/moments.js";
+import { t } from "../../shared/i18n.js";
+import { formatClock } from "../../shared/time.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
 
@@ -28,7 +28,7 @@ const WORDS = {
 /**
  * Opens the dialog for a session's start and end.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function openSchedule(page) {
   const { state } = page;

@@ -1,8 +1,8 @@
 // An event in words, for the history. It is loaded when somebody needs the events.
 
-import { list, t } from "../shared/i18n.js";
-import { momentText } from "../shared/moments.js";
-import { formatClock, formatDuration } from "../shared/time.js";
+import { list, t } from "../../shared/i18n.js";
+import { momentText } from "../../shared/moments.js";
+import { formatClock, formatDuration } from "../../shared/time.js";
 import { detailsText } from "./details.js";
 
 /**

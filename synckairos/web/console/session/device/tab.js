@@ -1,10 +1,10 @@
 // The title of the tab: the time first, so that it can be read in a row of narrow tabs.
 
-import { formatClock } from "../shared/time.js";
-import { isOver } from "./rules.js";
+import { formatClock } from "../../shared/time.js";
+import { isOver } from "../rules.js";
 
 /**
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  * @returns {string} `2:31 · Anna – Ben`; where the title does not name who is on, `2:31 · Anna · Club night`.
  */
 export function tabTitle(page) {

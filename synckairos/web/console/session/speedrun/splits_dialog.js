@@ -1,16 +1,16 @@
 // The dialog of a run's segments: their names, and the files of LiveSplit.
 
-import { t } from "../shared/i18n.js";
-import { button, h, newId, openDialog, setText, toast } from "../shared/ui.js";
+import { t } from "../../shared/i18n.js";
+import { button, h, newId, openDialog, setText, toast } from "../../shared/ui.js";
 import { NotLssError, readLss, writeLss } from "./lss.js";
 import { writeBest } from "./personal_best.js";
-import { isOver } from "./rules.js";
+import { isOver } from "../rules.js";
 import { MAX_SEGMENTS, bestFor, namesFromText, noBest } from "./splits.js";
 
 /** A file of splits is far smaller, unless it has pictures. */
 const MAX_FILE = 32 * 1024 * 1024;
 
-/** @param {import("./views/speedrun.js").SpeedrunView} view */
+/** @param {import("../views/speedrun.js").SpeedrunView} view */
 export function openSplits(view) {
   const { page } = view;
   const { actions, session } = page;

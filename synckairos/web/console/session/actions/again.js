@@ -1,7 +1,7 @@
 // What the buttons are called that lead on from a session that is over.
 
-import { t } from "../shared/i18n.js";
-import { ownClocks } from "./rules.js";
+import { t } from "../../shared/i18n.js";
+import { ownClocks } from "../rules.js";
 
 /** Whether a session is a game of two, which has sides. */
 export const isGame = (state) => ownClocks(state) && (state.sync_mode === "per_group" ? state.groups : state.participants).length === 2;

@@ -1,8 +1,8 @@
 // A message and a blackout on the screens of a session. Pages that only show are covered by them; the page of whoever
 // leads shows a small sign, with the way to take them away again.
 
-import { t } from "../shared/i18n.js";
-import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog } from "../shared/ui.js";
+import { t } from "../../shared/i18n.js";
+import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog } from "../../shared/ui.js";
 import { Cover } from "./cover.js";
 import { screenAddress, screensOf } from "./screens.js";
 
@@ -12,7 +12,7 @@ const QUICK = ["screens.wrapUp", "screens.louder", "screens.stop"];
 
 export class Overlay {
   /**
-   * @param {import("./session.js").Page} page
+   * @param {import("../session.js").Page} page
    * @param {HTMLElement} host What is covered.
    */
   constructor(page, host) {
@@ -111,7 +111,7 @@ export function openScreen(page) {
 /**
  * What the menu of whoever leads has for the screens: [text, icon, what it does].
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  * @returns {[string, string, () => void][]}
  */
 export function screenItems(page) {

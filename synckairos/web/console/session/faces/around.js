@@ -6,7 +6,7 @@ const PHONE = "(pointer: coarse) and (max-width: 40rem), (pointer: coarse) and (
 /**
  * Whether the parts of the game clock can be turned: for three or four owners, on a device that presses all clocks.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function canBeAround(page) {
   const { length: count } = page.people.owners;

@@ -1,10 +1,10 @@
 // The button of a session's use: what its preset says that somebody does during the session, such as a bid in an
 // auction. The preset is the one that the session's metadata names, or one whose config the session has.
 
-import { toast } from "../shared/ui.js";
-import { t } from "../shared/i18n.js";
-import { formatClock } from "../shared/time.js";
-import { canAdjustClock, hasNext, isOver, ownClocks } from "./rules.js";
+import { toast } from "../../shared/ui.js";
+import { t } from "../../shared/i18n.js";
+import { formatClock } from "../../shared/time.js";
+import { canAdjustClock, hasNext, isOver, ownClocks } from "../rules.js";
 
 /** Two presses of a key within this time count as one. */
 const BOUNCE_MS = 250;
@@ -54,7 +54,7 @@ function labelOf({ name, use }) {
 }
 
 export class Uses {
-  /** @param {import("./session.js").Page} page */
+  /** @param {import("../session.js").Page} page */
   constructor(page) {
     this.page = page;
     /** @type {object | null} */

@@ -1,7 +1,7 @@
 // What covers a page that only shows: a message from whoever leads the session, or nothing but black.
 
-import { h, setText } from "../shared/dom.js";
-import { t } from "../shared/i18n.js";
+import { h, setText } from "../../shared/dom.js";
+import { t } from "../../shared/i18n.js";
 
 export class Cover {
   /** @param {HTMLElement} host What is covered. */

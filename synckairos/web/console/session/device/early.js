@@ -1,7 +1,7 @@
 // Opens the session's socket while the page's scripts are still on their way, so that on a slow line the state and
 // the server's time are there when they are. The client takes the socket over, with what it has heard.
 
-import { storedToken } from "../shared/token.js";
+import { storedToken } from "../../shared/token.js";
 
 const PROTOCOL = "synckairos.v1";
 const ID = /^\/s\/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;

@@ -1,11 +1,11 @@
 // What a face shows beyond its clock: overtime after the end, the direction in which it counts, and its light.
 // All functions are pure.
 
-import { t } from "../shared/i18n.js";
-import { formatClock } from "../shared/time.js";
-import { lightAt } from "../shared/lights.js";
-import { entryOf } from "./people.js";
-import { isOver, ownClocks } from "./rules.js";
+import { t } from "../../shared/i18n.js";
+import { formatClock } from "../../shared/time.js";
+import { lightAt } from "../../shared/lights.js";
+import { entryOf } from "../people.js";
+import { isOver, ownClocks } from "../rules.js";
 
 /** The directions in which a face counts. */
 const COUNTS = new Set(["up", "down"]);
@@ -54,8 +54,8 @@ export function usedBy(state, clock, { wholeMs, overMs, ownMs }) {
  * @param {number | null} more.overMs How long the clock has stood at its end while the turn goes on; null: it does not.
  * @param {number | null} more.usedMs What the clock has used, for a face that counts up.
  * @param {"up" | "down" | null} more.counts null: as usual for this clock.
- * @param {import("../shared/lights.js").Light[]} more.lights
- * @returns {import("./face.js").Face & {light: import("../shared/lights.js").Light | null, left: number | null}} With a light
+ * @param {import("../../shared/lights.js").Light[]} more.lights
+ * @returns {import("./face.js").Face & {light: import("../../shared/lights.js").Light | null, left: number | null}} With a light
  *   the level is `lit`. left: what the clock has left (ms), below zero in overtime.
  */
 export function dress(face, state, clock, { wholeMs, overMs, usedMs, counts, lights }) {

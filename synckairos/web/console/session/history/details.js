@@ -1,7 +1,7 @@
 // What a change of the metadata was about, in words: the event has all of it, before and after is compared here.
 
-import { t } from "../shared/i18n.js";
-import { displayText } from "../shared/names.js";
+import { t } from "../../shared/i18n.js";
+import { displayText } from "../../shared/names.js";
 
 /** What comes into the metadata of a session that goes on. Where the metadata before is not known, it is this. */
 const ADDED_LATER = ["message", "blackout", "announcements", "next_session"];

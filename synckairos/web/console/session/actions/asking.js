@@ -1,12 +1,12 @@
 // What the actions of a session's page ask and say: its dialogs, and the reasons of refusals. It is loaded with the
 // first of them.
 
-import { button, errorText, fill, h, newId, openDialog, setText, toast } from "../shared/ui.js";
-import { t } from "../shared/i18n.js";
-import { formatClock, formatDuration, parseDuration } from "../shared/time.js";
+import { button, errorText, fill, h, newId, openDialog, setText, toast } from "../../shared/ui.js";
+import { t } from "../../shared/i18n.js";
+import { formatClock, formatDuration, parseDuration } from "../../shared/time.js";
 import { TOTAL } from "./actions.js";
-import { movesOf } from "./counting.js";
-import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, isOver, ownClocks } from "./rules.js";
+import { movesOf } from "../faces/counting.js";
+import { canAdjust, canAdjustClock, canAdjustTotal, canSetTurn, canTakeBack, isOver, ownClocks } from "../rules.js";
 
 /** The most that the service takes, where it has long clocks. */
 const LONGEST_MS = 366 * 86_400_000;
@@ -25,7 +25,7 @@ const MAX_TURNS = 16;
  * The reason of a refusal as a sentence, with the names of participants.
  *
  * @param {Error & {code?: string, context?: object, details?: {field: string, message: string}[]}} error
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function explain(error, { state, people, rights }) {
   const context = error.context ?? {};

@@ -1,8 +1,8 @@
 // The result of a session that is over.
 
-import { t } from "../shared/i18n.js";
-import { STATUSES } from "../shared/names.js";
-import { ownClocks } from "./rules.js";
+import { t } from "../../shared/i18n.js";
+import { STATUSES } from "../../shared/names.js";
+import { ownClocks } from "../rules.js";
 
 /**
  * @typedef {object} Result
@@ -16,7 +16,7 @@ import { ownClocks } from "./rules.js";
  * state.
  *
  * @param {object} state A state that is over.
- * @param {import("./people.js").People} people
+ * @param {import("../people.js").People} people
  * @param {object | null} change The newest event, which may be the one that ended the session.
  * @param {Result | null} before The result if it is known already.
  * @returns {Result}

@@ -1,6 +1,6 @@
 // What the leader of a session shows on all screens: a message, or nothing at all. Pure.
 
-import { displayText } from "../shared/names.js";
+import { displayText } from "../../shared/names.js";
 
 /**
  * @param {object | null} metadata Of a session: `message: {text}` and `blackout: true`.

@@ -1,8 +1,8 @@
 // The history of a session: a table of the time that each participant used, and every event, newest first.
 
-import { h, fill, note, openDialog, errorText } from "../shared/ui.js";
-import { moment, t } from "../shared/i18n.js";
-import { formatClock } from "../shared/time.js";
+import { h, fill, note, openDialog, errorText } from "../../shared/ui.js";
+import { moment, t } from "../../shared/i18n.js";
+import { formatClock } from "../../shared/time.js";
 
 /** The number of lines that are drawn. A button shows as many more. */
 const PAGE = 100;
@@ -15,7 +15,7 @@ const time = (ms) => formatClock(ms, { countUp: true, tenths: ms < 60_000 ? "alw
 /**
  * Opens the history.
  *
- * @param {import("./session.js").Page} page
+ * @param {import("../session.js").Page} page
  */
 export function openHistory(page) {
   const { track } = page;

@@ -1,7 +1,7 @@
 // The end of a session in words: how it ended, who won, and why.
 
-import { t } from "../shared/i18n.js";
-import { isOver, ownClocks } from "./rules.js";
+import { t } from "../../shared/i18n.js";
+import { isOver, ownClocks } from "../rules.js";
 
 /**
  * @typedef {object} End
