@@ -67,6 +67,11 @@ async def step(page: Page, key: str) -> dict[str, Any] | None:
     """Presses Tab. Returns what has the focus then, and is seen; None between the end and the beginning."""
     await page.keyboard.press(key)
     here: dict[str, Any] | None = await page.evaluate(HERE)
+    for _ in range(20):  # what comes into sight takes some frames
+        if here is None or here["seen"]:
+            break
+        await page.evaluate("new Promise(requestAnimationFrame)")
+        here = await page.evaluate(HERE)
     assert here is None or here["seen"], f"the focus is not seen: {here}"
     return here
 
