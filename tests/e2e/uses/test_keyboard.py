@@ -67,6 +67,11 @@ async def step(page: Page, key: str) -> dict[str, Any] | None:
     """Presses Tab. Returns what has the focus then, and is seen; None between the end and the beginning."""
     await page.keyboard.press(key)
     here: dict[str, Any] | None = await page.evaluate(HERE)
+    for _ in range(20):  # what comes into sight takes some frames
+        if here is None or here["seen"]:
+            break
+        await page.evaluate("new Promise(requestAnimationFrame)")
+        here = await page.evaluate(HERE)
     assert here is None or here["seen"], f"the focus is not seen: {here}"
     return here
 
@@ -219,10 +224,13 @@ async def test_an_arbiter_leads_a_game_by_keys(api: Api, console: Console) -> No
     await api.reaches(session_id, version + 1)
     await page.keyboard.press("Escape")
     await closed(page)
+    await page.keyboard.press("Space")
+    await their_turn(page, turn[1])
     await opened(page, "u", "Take back turns")
     await choose(page, "Take back")
     await closed(page)
-    await api.reaches(session_id, version + 2)
+    await their_turn(page, turn[0])
+    await api.reaches(session_id, version + 3)
     await choose(page, "Menu", "Complete the session …", "Complete")
     await closed(page)
     assert {"Rematch", "Reopen"} <= set(await tour(page))
