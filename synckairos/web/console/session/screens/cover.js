@@ -10,7 +10,7 @@ export class Cover {
     this.text = h("p", { class: "overlay-text" });
     // A new message is read out at once; under a blackout nothing is.
     this.message = h("div", { class: "overlay-message", role: "status", hidden: true }, this.text);
-    this.black = h("div", { class: "overlay-black", role: "img", "aria-label": t("screens.isBlack"), hidden: true });
+    this.black = h("div", { class: "overlay-black", role: "region", "aria-label": t("screens.isBlack"), hidden: true });
     host.append(this.message, this.black);
     this.sizes = new ResizeObserver(() => this.#fit());
     this.sizes.observe(this.message);
