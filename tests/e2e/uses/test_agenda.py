@@ -183,12 +183,12 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
 
     await page.get_by_role("button", name="Menu").click()
     await page.get_by_role("button", name="Black out the screens").click()
-    await expect(speaker.get_by_role("img", name="The screen is black")).to_be_visible()
+    await expect(speaker.get_by_role("region", name="The screen is black")).to_be_visible()
     black = await speaker.locator(".overlay-black").bounding_box()
     assert black == {"x": 0, "y": 0, "width": 1280, "height": 760}
     await expect(message).to_be_hidden()
     bare = await visitor.open(f"{console.service}/s/{session_id}?bare")
-    await expect(bare.get_by_role("img", name="The screen is black")).to_be_visible()
+    await expect(bare.get_by_role("region", name="The screen is black")).to_be_visible()
     await page.reload()
     await expect(sign).to_contain_text("The screens are black")
     await sign.get_by_role("button", name="Light the screens again").click()
