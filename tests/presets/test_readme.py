@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from synckairos import presets
+from synckairos.api.named import with_ids
 from synckairos.presets import PRESETS
-from tests.core.game import Game, people
+from tests.core.game import SESSION, Game, people
 from tests.model.driver import Driver
 from tests.support.pages import ROOT, Page, codes
 
@@ -36,7 +37,9 @@ def test_the_example(core: Driver) -> None:
     [block] = SECTION.blocks
     body = msgspec.json.decode(block.text.split("'")[1], type=dict[str, msgspec.Raw])
     name = msgspec.json.decode(body.pop("preset"))
-    config = {member: json.loads(bytes(raw)) for member, raw in presets.filled_in(name, body).items()}
+    given = presets.filled_in(name, body)
+    assert list(with_ids(given, SESSION)) == []
+    config = {member: json.loads(bytes(raw)) for member, raw in given.items()}
     state = Game(core, config).start(at=0).state()
     assert (state["status"], state["time_remaining_ms"]) == ("running", 180_000)
 

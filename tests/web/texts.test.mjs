@@ -122,8 +122,8 @@ test("what a page says before its script runs is what the English file says", ()
 const placeholders = (text) => [...new Set([...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name))].sort();
 const forms = (entry) => (typeof entry === "string" ? [entry] : Object.values(entry));
 
-for (const [code, own] of Object.entries(texts)) {
-  test(`${LANGUAGES[code]} has every text, with its values and its plural forms`, () => {
+test("every language has every text, with its values and its plural forms", () => {
+  for (const [code, own] of Object.entries(texts)) {
     assert.deepEqual(Object.keys(own).sort(), Object.keys(ENGLISH).sort());
     const plurals = new Intl.PluralRules(code);
     const categories = [...new Set(Array.from({ length: 1000 }, (_, count) => plurals.select(count)))].sort();
@@ -144,8 +144,8 @@ for (const [code, own] of Object.entries(texts)) {
       } else assert.deepEqual(placeholders(entry), wanted, key);
       for (const text of forms(entry)) assert.ok(text.trim() === text && text !== "" && !/\s\s/.test(text), `${key}: ${text}`);
     }
-  });
-}
+  }
+});
 
 /** What a module of the console makes of values in another language. Each language needs modules of its own. */
 function inLanguage(code, work, values) {
@@ -164,8 +164,8 @@ function inLanguage(code, work, values) {
   });
 }
 
-for (const code of Object.keys(LANGUAGES)) {
-  test(`a duration that is written in ${LANGUAGES[code]} is read again to the same milliseconds`, async () => {
+test("a duration that is written in any language is read again to the same milliseconds", async () => {
+  for (const code of Object.keys(LANGUAGES)) {
     const units = [1, 7, 250, 999, 1000, 1500, 59_999, 60_000, 61_001, 3_599_999, 3_600_000, 86_399_999, 86_400_000];
     const durations = [0, ...units, ...units.map((each) => -each), 2 * 86_400_000, 3 * 86_400_000 + 1, 366 * 86_400_000];
     let seed = 7;
@@ -187,5 +187,5 @@ for (const code of Object.keys(LANGUAGES)) {
     assert.deepEqual(said.wrong, []);
     assert.deepEqual(said.universal, [300_000, 300_000, 5_400_000, 90_000, 5_400_000, 90_000, -30_000, 60_000, 300_000, 300_000, 172_800_000]);
     for (const [text] of said.spoken) assert.match(text, /^[^\d]*\d|\p{L}/u);
-  });
-}
+  }
+});

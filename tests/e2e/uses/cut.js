@@ -71,8 +71,10 @@ window.cutForms = async (names) => {
 window.cutDialogs = async (menu, acting) => {
   const open = () => document.querySelector('dialog:modal');
   const choose = async (label, scope) => {
+    const before = open();
     [...scope.querySelectorAll('button')].find((each) => (each.getAttribute('aria-label') ?? each.textContent).trim() === label).click();
-    await frames();
+    // What opens may have to be loaded first. A few items open nothing.
+    for (let waited = 0; waited < 30 && (open() === before || open() === null); waited += 1) await frames();
   };
   const close = async () => {
     while (open()) {
