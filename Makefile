@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 
-.PHONY: install run check test test-long ops deploy-check soak fuzz drills lint screenshots pictures dashboards dashboard-pictures last-release lock
+.PHONY: install run check test test-long stories ops deploy-check soak fuzz drills lint screenshots pictures dashboards dashboard-pictures last-release lock
 
 install: $(STAMP)
 
@@ -57,7 +57,7 @@ LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests
 	tests/contract/test_fuzz.py tests/contract/test_lifetime.py tests/core/test_takeback_property.py \
 	tests/e2e/test_agreement.py tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py \
 	tests/e2e/test_console_game.py tests/e2e/test_console_tokens.py tests/e2e/test_device_clock.py \
-	tests/e2e/test_network.py tests/e2e/test_restart.py tests/e2e/uses tests/integration/test_circles.py \
+	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_circles.py \
 	tests/integration/test_cli.py tests/integration/test_doctor.py tests/integration/test_embedded.py \
 	tests/integration/test_fence.py tests/integration/test_leaks.py tests/integration/test_lua_readme.py \
 	tests/integration/test_outage_logs.py tests/integration/test_reload.py tests/integration/test_secrets.py \
@@ -66,11 +66,15 @@ LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests
 	tests/webhooks/test_deaths.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations --ignore=tests/e2e/uses $(ARGS)
 
 # A short form of it: each bench once and quickly, a few thousand random calls, each death three times.
 test-long: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(LONG) $(ARGS)
+
+# What each kind of user does with the console, in a browser: one story a test.
+stories: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal tests/e2e/uses $(ARGS)
 
 # What whoever runs the service relies on, with the programs that they use: Prometheus, Alertmanager, nginx, HAProxy.
 ops: $(STAMP)

@@ -42,6 +42,11 @@ def chromium() -> str | None:
     return found
 
 
+_OF_THE_WORKER = ("An unknown error occurred when fetching the script", "Service Worker registration blocked")
+"""What the browser says of its own accord when it looks for another release of the service worker, and the
+service has gone, or when the test wants none."""
+
+
 @dataclass
 class Visitor:
     """A browser context with pages, and everything that went wrong in them."""
@@ -62,6 +67,8 @@ class Visitor:
         self.context.on("page", lambda page: page.on("websocket", self._connected))
 
     def _said(self, message: ConsoleMessage) -> None:
+        if message.text.startswith(_OF_THE_WORKER):
+            return
         if message.type in ("error", "warning", "assert"):
             place = message.location.get("url", "")
             self.troubles.append(f"console {message.type}: {message.text} ({place})")

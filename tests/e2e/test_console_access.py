@@ -205,7 +205,7 @@ NOT_FOUND = """
 
 async def test_each_page_is_built_as_a_screen_reader_needs_it(api: Api, console: Console) -> None:
     visitor = await console.visitor()
-    visitor.forgive(WITHOUT_A_LIST)
+    visitor.forgive(WITHOUT_A_LIST, r"404 \(Not Found\)")
     anna, ben = (str(uuid.uuid4()) for _ in range(2))
     game = await api.create(
         sync_mode="per_participant",
