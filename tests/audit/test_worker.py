@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+import brotli
 import pytest
 from rq import Callback
 
@@ -213,8 +214,11 @@ class Sentry:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
+                match self.headers.get("content-encoding"):
+                    case "gzip":
+                        body = gzip.decompress(body)
+                    case "br":
+                        body = brotli.decompress(body)
                 sentry.told += [json.loads(line) for line in body.splitlines() if b'"level"' in line]
                 self.send_response(200)
                 self.end_headers()

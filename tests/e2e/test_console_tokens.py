@@ -213,6 +213,7 @@ async def buttons(page: Page) -> set[str]:
     await expect(menu).to_have_count(0)
     await page.evaluate("document.activeElement.blur()")  # otherwise the space bar presses the menu's button
     only_here = {"History", "Full screen", "Turn sound on", "Turn sound off", "Keys and help", "Menu"}
+    only_here |= {"Show the time used", "Show the time left"}
     return names - only_here - {"Tap to turn sound on", "Sound"}
 
 
@@ -232,6 +233,9 @@ async def test_each_role_has_the_buttons_for_what_it_may_and_no_others(club: Api
         "Complete the session …",
         "Cancel the session …",
         "Reset the session …",
+        "Speaker\u2019s screen",
+        "Message to the screens",
+        "Black out the screens",
     }
     starts = {"Anna: press to start", "Ben: press to start", "Start", "Who begins …"}
     assert [await buttons(each) for each in opened.values()] == [set(), set(), starts | led]
