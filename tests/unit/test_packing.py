@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from synckairos.api.delivery import encoding, site
 from synckairos.api.delivery.minifying import minified
 from synckairos.api.delivery.packing import BUILT, Packer, UnpackableError
 from synckairos.api.delivery.texts import named
+from tests.web.node import program
 
 HTML = """<!doctype html>
 <html>
@@ -38,8 +38,8 @@ FILES = {
     "/console/a/first.js": "export const first = 'first';\nran.push(first);\n",
     "/console/a/main.js": "import './x.js';\n",
 }
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
+NODE = program()
+"""The Node.js that Playwright brings along, so that it is there on each machine."""
 
 
 def pack(**files: str) -> Packer:
@@ -68,14 +68,12 @@ def run(tmp_path: Path, **files: str) -> list[Any]:
         "await globalThis.done;"
         "console.log(JSON.stringify([ran, added]));"
     )
-    assert NODE is not None
     done = subprocess.run([NODE, "page.mjs"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ran, added = json.loads(done.stdout)
     return [*ran, *added]
 
 
-@needs_node
 def test_every_form_of_import_and_export_does_what_it_does_in_a_browser(tmp_path: Path) -> None:
     assert run(
         tmp_path,
@@ -118,7 +116,6 @@ export class Thing {}
     ]
 
 
-@needs_node
 def test_a_module_runs_once_and_those_that_wait_come_before_those_that_import_them(tmp_path: Path) -> None:
     *ran, texts = run(
         tmp_path,
@@ -162,7 +159,6 @@ export default {
 """
 
 
-@needs_node
 def test_texts_of_what_is_loaded_later_come_with_it(tmp_path: Path) -> None:
     ran = run(
         tmp_path,
@@ -247,7 +243,6 @@ def test_all_pages_are_packed() -> None:
     assert made.console.keys() > files.keys()
 
 
-@needs_node
 def test_all_modules_mean_the_same_without_comments_and_spaces(tmp_path: Path) -> None:
     """By the parser that Node has inside: the trees of both are the same."""
     files, modules = site.sources()
@@ -285,7 +280,6 @@ for (const [name, text] of Object.entries(read("built.json"))) {
 console.log(JSON.stringify(wrong));
 """
     )
-    assert NODE is not None
     command = [NODE, "--expose-internals", "compare.js"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (json.loads(done.stdout or "0"), done.stderr) == ([], "")
