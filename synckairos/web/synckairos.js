@@ -42,6 +42,8 @@ const EARLIEST_RENEWAL_MS = 2_000;
 const RENEW_AGAIN_MS = 5_000;
 /** After how many tokens in a row that had ended when they were given a session is given up. */
 const ENDED_TOKENS = 3;
+/** Why the service closes a socket whose token came too late, as over a line that stood still for a while. */
+const LATE_TOKEN = "no token came in time";
 /** How often a session without a socket is asked whether it is over, and how soon after a deadline. */
 const POLL_MS = 2_000;
 const SOON_MS = 100;
@@ -1531,6 +1533,8 @@ class Renewal {
     this.#report = report;
   }
 
+  get hasToken() { return this.#token !== null; }
+
   /** Takes the messages that are about the token. Returns whether this was one. */
   receive(message) {
     if (message.type === "TOKEN_EXPIRES") {
@@ -2248,12 +2252,18 @@ class Session extends Calls {
     }
     const wasGreeted = this.#isGreeted;
     const told = this.#toldError;
+    const wasLate = reason === LATE_TOKEN && this.#renewal?.hasToken;
     this.#unreadableInARow = garbled;
     this.#dropSocket();
     if (code === 4401) {
       this.#endedTokens += wasGreeted ? 0 : 1;
     }
-    const final = code === 1008 && told !== null ? told : this.#finalError(code, reason, wasGreeted);
+    let final = null;
+    if (code === 1008 && told !== null) {
+      final = told;
+    } else if (!wasLate) {
+      final = this.#finalError(code, reason, wasGreeted);
+    }
     if (final !== null) {
       this.#closeWith(final);
     } else if (this.#attempts >= this.#client.reconnectAttempts) {

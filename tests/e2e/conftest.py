@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,31 +33,30 @@ def pytest_report_header() -> str:
     return f"browser: {browsers.chromium() or 'chromium is not installed: no browser tests'}"
 
 
-@pytest.fixture(scope="session")
-def debugging_port() -> int:
-    """The port of the browser's DevTools protocol."""
-    return free_port()
-
-
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser(debugging_port: int) -> AsyncIterator[Browser]:
-    """One browser for the whole run."""
-    path = browsers.chromium()
+@asynccontextmanager
+async def _launched(path: str | None, *arguments: str) -> AsyncIterator[Browser]:
     if path is None:
         pytest.skip("chromium is not installed")
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(
-            executable_path=path,
-            args=[*browsers.ARGUMENTS, f"--remote-debugging-port={debugging_port}"],
+            executable_path=path, args=[*browsers.ARGUMENTS, *arguments]
         )
         yield running
         await running.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def devtools(browser: Browser, debugging_port: int) -> AsyncIterator[DevTools]:
-    """Opens tabs without emulation."""
-    async with browsers.devtools(debugging_port) as opened:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for the whole run."""
+    async with _launched(browsers.chromium()) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def devtools() -> AsyncIterator[DevTools]:
+    """Opens tabs without emulation, in the whole browser."""
+    port, path = free_port(), browsers.chromium(with_windows=True)
+    async with _launched(path, f"--remote-debugging-port={port}"), browsers.devtools(port) as opened:
         yield opened
 
 

@@ -363,6 +363,13 @@ _STILL = """async () => {
 }"""
 
 
+_KEEPING = """async () => {
+  const { active } = await navigator.serviceWorker.ready;
+  while (active.state !== "activated") await new Promise((go) => setTimeout(go, 20));
+}"""
+"""The worker that keeps the pages is there, and works."""
+
+
 async def still(page: Page) -> None:
     """Waits until a page is laid out and its colours have changed, as after another size or scheme."""
     await page.evaluate(_STILL)
@@ -373,9 +380,7 @@ async def show(page: Page, url: str, state: State, settled_ms: float) -> None:
     await page.goto(url)
     await page.wait_for_timeout(settled_ms)
     if state.offline:
-        await page.wait_for_function(
-            "async () => (await navigator.serviceWorker.ready).active.state === 'activated'"
-        )
+        await page.evaluate(_KEEPING)
         await page.reload()  # so that everything of this page is kept
         await page.wait_for_timeout(settled_ms)
         await page.context.set_offline(offline=True)

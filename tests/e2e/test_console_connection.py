@@ -117,7 +117,7 @@ async def test_on_a_device_hours_off_the_clocks_are_right_and_it_is_said(
     await expect(half(page, "Player 1").get_by_role("timer")).to_have_text(re.compile(r"^9:5\d$"))
     await page.get_by_role("button", name=re.compile("^Connection: live")).click()
     facts = page.get_by_role("dialog", name="Connection and clock")
-    await expect(facts).to_contain_text("60 min fast" if skew > 0 else "300 min slow")
+    await expect(facts).to_contain_text("1 h fast" if skew > 0 else "5 h slow")
 
 
 async def test_a_session_that_is_deleted_says_so_and_leaves(api: Api, console: Console) -> None:

@@ -148,6 +148,20 @@ test("session says why its token was not good enough, and does not try again", a
   }
 });
 
+test("session whose token came too late tries again, and one that has no token does not", async () => {
+  const late = ({ service }) => { service.closeWith = [1008, "no token came in time"]; };
+  const { world, session, service } = await playing(() => "token", late);
+  assert.equal(session.connection, "connecting");
+  service.closeWith = null;
+  await world.pass(5_000);
+  assert.equal(session.connection, "live");
+
+  const stranger = await playing(null, late);
+  await stranger.world.pass(60_000);
+  assert.equal(stranger.session.closeReason.code, "UNAUTHENTICATED");
+  assert.equal(stranger.world.sockets.length, 1);
+});
+
 test("error that other messages came after does not explain a close", async () => {
   const { world, session, service } = await playing(() => "token");
   world.socket.receive({ type: "ERROR", error: { code: "RATE_LIMIT_EXCEEDED", message: "x", context: {} } });

@@ -35,6 +35,12 @@ ACTIVE, WAITING, THIRD, NEWCOMER, STRANGER = (f"a0000000-0000-4000-8000-00000000
 TEAMS = [f"b0000000-0000-4000-8000-00000000000{n}" for n in range(2)]
 PARTICIPANTS = {"active": ACTIVE, "waiting": WAITING, "stranger": STRANGER}
 TENANTS = {"own": TENANT, "foreign": "others", "none": None}
+FILES = {
+    "GET /docs/{file}": "docs.js",
+    "GET /console/{page}/{file}": "session.js",
+    "GET /console/{page}/{folder}/{file}": "board.js",
+}
+"""A file that there is, for each route that gives files."""
 BANK_MS = 6 * 3600 * 1000
 _HOUR_S = 3600.0
 
@@ -241,8 +247,7 @@ class World:
         session = self.sessions[target]
         participant = THIRD if name.startswith("DELETE") else WAITING
         named = {"session_id": session.session_id, "participant_id": participant, "group_id": TEAMS[1]}
-        file = "board.js" if "{folder}" in name else "face.js"
-        files = {"page": "session", "folder": "views", "file": file}
+        files = {"page": "session", "folder": "views", "file": FILES.get(name, "")}
         others = {"link_id": session.link, "webhook_id": WEBHOOK, "delivery_id": DELIVERY, "tag": "club"}
         return name.partition(" ")[2].format(**named, **others, **files)
 

@@ -9,6 +9,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.console import WITHOUT_A_LIST, Console, press, their_turn
+from tests.e2e.states import still
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -143,6 +144,7 @@ async def test_the_menu_follows_the_session_while_it_is_open(api: Api, console: 
     dialog = page.get_by_role("dialog")
     next_turn = dialog.get_by_role("button", name="Next turn")
     await expect(next_turn).to_be_enabled()
+    await still(page)
     place = await next_turn.bounding_box()
     await api.do(session_id, "pause")
     await expect(next_turn).to_be_disabled()

@@ -3,6 +3,7 @@
 import { openDialog } from "./dialogs.js";
 import { fill, h, setText } from "./dom.js";
 import { number, t } from "./i18n.js";
+import { formatDuration } from "./time.js";
 
 const CONNECTIONS = {
   connecting: t("connection.connecting"),
@@ -33,10 +34,8 @@ function deviceClockText(skewMs) {
   if (!Number.isFinite(skewMs)) return t("connection.unknown");
   const off = Math.abs(skewMs);
   if (off < 1000) return t("connection.clockRight");
-  const size =
-    off < 120_000
-      ? t("time.s", { number: Math.round(off / 1000) })
-      : t("time.min", { number: Math.round(off / 60_000) });
+  const unit = off < 120_000 ? 1_000 : 60_000;
+  const size = formatDuration(unit * Math.round(off / unit));
   return skewMs > 0 ? t("connection.clockSlow", { size }) : t("connection.clockFast", { size });
 }
 
