@@ -324,7 +324,7 @@ STATES = [
     State("exam-plain", exam(news=False)),
     State("exam-announce", exam(25), press("Announce …")),
     State("agenda", agenda),
-    State("agenda-item", agenda, press("Closing*")),
+    State("agenda-item", agenda, press("4*")),
     State("message", session(CHESS, *LIVE, "message", query="?screen")),
     State("message-sign", session(CHESS, *LIVE, "message")),
     State("blackout", session(CHESS, *LIVE, "blackout", query="?screen")),

@@ -28,7 +28,9 @@ SHOWN = """() => {
   return {
     grounds: ["html", "body"].map((each) => of(each).backgroundColor),
     color: of("[role=timer]").color, font: of("[role=timer]").fontFamily, boxes,
-    text: document.body.innerText.trim(),
+    // The heading is for screen readers alone.
+    text: document.body.innerText.replace(document.querySelector("h1").innerText, "").trim(),
+    heading: of("h1").clipPath,
     controls: document.querySelectorAll("button, a, input, header").length,
   };
 }"""
@@ -54,6 +56,7 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
     page = await visitor.open(f"{console.service}{path}&bg=transparent&fg=FFCC00&font=mono")
     timers = page.get_by_role("timer")
     await expect(timers).to_have_count(2)
+    await expect(timers.first).to_have_text(re.compile(r"9:5\d"))
     for width, height in ((1280, 300), (160, 60), (390, 844), (1920, 1080)):
         await page.set_viewport_size({"width": width, "height": height})
         await page.wait_for_function("document.querySelector('.bare-clocks').clientWidth === innerWidth")
@@ -63,6 +66,7 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
         assert "monospace" in shown["font"]
         assert shown["controls"] == 0
         assert re.fullmatch(r"9:5\d\s+10:00", shown["text"])
+        assert shown["heading"] == "inset(50%)"
         boxes = shown["boxes"]
         assert all(each["left"] >= 0 and each["right"] <= width for each in boxes), boxes
         assert all(each["top"] >= 0 and each["bottom"] <= height for each in boxes), boxes

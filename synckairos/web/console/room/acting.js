@@ -76,7 +76,11 @@ export function actionBar(room) {
 
   function showAccount(action, count, failed, work) {
     const worked = count - failed.length;
-    const close = button(t("room.dismiss"), { icon: "cross", square: true, class: "quiet", onclick: () => fill(account) });
+    const dismiss = () => {
+      fill(account);
+      room.keepFocus();
+    };
+    const close = button(t("room.dismiss"), { icon: "cross", square: true, class: "quiet", onclick: dismiss });
     const said = t(`room.done.${action}`, { count: worked, all: count });
     fill(
       account,

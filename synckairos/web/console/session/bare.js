@@ -28,6 +28,12 @@ const lost = document.getElementById("lost");
 const id = location.pathname.split("/").pop().toLowerCase();
 let timer = 0;
 
+/** What the page is called, in the tab and for screen readers. */
+function name(title) {
+  document.title = title;
+  document.getElementById("title").textContent = title;
+}
+
 /** Shows the dot, with what is wrong for those who ask: as the title of dot and page, and for screen readers. */
 function showDot(words) {
   clearTimeout(timer);
@@ -43,7 +49,7 @@ if (UUID.test(id)) {
   let before = null;
   session.onChange((state) => {
     if (!state) return;
-    document.title = titleOf(state);
+    name(titleOf(state));
     cover.show(screensOf(state.metadata));
     // Where the session goes on in another one, that is shown. A link is for its own session alone.
     if (leadsOn(before, state, nextSessionOf) && !cameByLink()) location.replace(samePageOf(nextSessionOf(state)));
@@ -54,7 +60,7 @@ if (UUID.test(id)) {
     if (session.connection === "live" && session.staleMs === null) showDot(null);
     else if (session.connection === "closed") {
       const isGone = session.closeReason?.code === "SESSION_NOT_FOUND";
-      document.title = t(isGone ? "bare.gone" : "bare.refused");
+      name(t(isGone ? "bare.gone" : "bare.refused"));
       showDot(document.title);
     } else timer = setTimeout(() => showDot(t("bare.lost")), PATIENCE_MS);
   };
@@ -69,6 +75,6 @@ if (UUID.test(id)) {
   };
   requestAnimationFrame(frame);
 } else {
-  document.title = t("bare.gone");
+  name(t("bare.gone"));
   showDot(document.title);
 }

@@ -33,8 +33,18 @@ export function errorText(error) {
 
 let toasts = null;
 
+/** Removes a message. The focus, where it was in it, goes to the beginning of what can be pressed now. */
+function removeToast(element) {
+  const hadFocus = element.contains(document.activeElement);
+  element.remove();
+  if (!hadFocus) return;
+  const dialog = toasts.closest("dialog");
+  (dialog ? dialog.querySelector("button") : document.querySelector("main"))?.focus({ preventScroll: true });
+}
+
 /**
- * Shows a message at the lower edge. Errors stay until they are dismissed, others for some seconds.
+ * Shows a message at the lower edge. Errors stay until they are dismissed, others for some seconds, and as long as
+ * they have the focus or the pointer.
  *
  * @param {string} message
  * @param {{kind?: "info" | "error", seconds?: number, action?: {label: string, onclick: () => void}}} [more]
@@ -45,9 +55,10 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
   // While a modal dialog is open, nothing outside of it can be pressed or read by a screen reader.
   const host = [...document.querySelectorAll("dialog:modal")].pop() ?? document.body;
   if (toasts.parentNode !== host) host.append(toasts);
-  for (const same of toasts.children) if (same.dataset.message === message) same.remove();
-  while (toasts.children.length >= 3) toasts.firstChild.remove();
-  const dismiss = () => element.remove();
+  for (const same of toasts.children) if (same.dataset.message === message) removeToast(same);
+  while (toasts.children.length >= 3) removeToast(toasts.firstChild);
+  const dismiss = () => removeToast(element);
+  const expire = () => (element.matches(":hover, :focus-within") ? setTimeout(expire, 1000) : dismiss());
   const element = h(
     "div",
     { class: `toast ${kind}`, role: kind === "error" ? "alert" : "status", dataset: { message } },
@@ -64,7 +75,7 @@ export function toast(message, { kind = "info", seconds = kind === "error" ? 0 :
     button(t("word.dismiss"), { icon: "cross", square: true, class: "quiet", onclick: dismiss }),
   );
   toasts.append(element);
-  if (seconds) setTimeout(dismiss, seconds * 1000);
+  if (seconds) setTimeout(expire, seconds * 1000);
   return dismiss;
 }
 
