@@ -14,6 +14,8 @@ from tests.e2e.device import set_clock
 from tests.e2e.readings import RESOLUTION_MS, TOLERANCE_MS
 from tests.support.qr import Modules
 
+BOUNCE_MS = 300
+"""A press that comes sooner after the one before is taken for a key that bounces."""
 WITHOUT_A_LIST = r"status of 503 .*/v1/sessions\?"
 """Chromium's message when a service without an audit store answers 503 to a request for the list."""
 

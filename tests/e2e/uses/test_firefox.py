@@ -93,7 +93,8 @@ async def test_a_game_and_the_walls_in_firefox(api: Api) -> None:
         await page.until("document.querySelector('.half, .clock') !== null && " + says("3:00"))
 
         await page.goto(f"{api.url}/s/{session_id}?bare")
-        await page.until("/^[23]:\\d\\d\\n[23]:\\d\\d$/.test(document.body.innerText.trim())")
+        clocks = "document.querySelector('.bare-clocks')?.innerText.trim()"
+        await page.until(f"/^[23]:\\d\\d\\n[23]:\\d\\d$/.test({clocks})")
         await seen(page, "bare")
         await page.goto(api.url + await exam(25, 50)(api))
         await page.until(says("59:") + " && " + says("1:29:"))

@@ -11,14 +11,12 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api
-from tests.e2e.console import WITHOUT_A_LIST, Console, half, their_turn
+from tests.e2e.console import BOUNCE_MS, WITHOUT_A_LIST, Console, half, their_turn
 from tests.e2e.states import AUCTION, QUIZ, RUN, agenda, exam
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MOST_STOPS = 150
-BOUNCE_MS = 300
-"""A press that comes sooner after the one before is taken for a key that bounces."""
 SESSION_PAGE = Path("synckairos/web/console/session/session.js").read_text(encoding="utf-8")
 
 HERE = """() => {

@@ -10,12 +10,9 @@ from xml.etree import ElementTree as ET
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.e2e.console import Console
+from tests.e2e.console import BOUNCE_MS, Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-BOUNCE_MS = 300
-"""Two presses within 250 ms are one."""
 
 
 async def picture(page: Page, name: str) -> None:

@@ -10,7 +10,7 @@ from playwright.async_api import expect
 
 from synckairos.presets import LONG, PRESETS
 from tests.e2e.backend import Api
-from tests.e2e.console import WITHOUT_A_LIST, Console
+from tests.e2e.console import BOUNCE_MS, WITHOUT_A_LIST, Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,10 +32,12 @@ async def test_a_bid_gives_time_in_the_last_ten_seconds_only(api: Api, console: 
     await page.get_by_role("button", name="Start", exact=True).click()
     await bid.click()
     await expect(page.get_by_text("More than 0:10 are left, so no time was added.")).to_be_visible()
-    before = (await api.get(session_id))["version"]
     await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": 9_500})
+    clock = page.get_by_role("timer").first
+    await expect(clock).to_have_text(re.compile(r"^(0:)?0?[5-9]"))
+    await page.wait_for_timeout(BOUNCE_MS)
     await page.keyboard.press("b")
-    await api.reaches(session_id, before + 2)
+    await expect(clock).to_have_text(re.compile(r"^0:1"))
     events = await api.events(session_id)
     given = [each["payload"] for each in events if each["payload"].get("adjust_reason") == "bid"]
     assert [each["adjusted_ms"] for each in given] == [10_000]

@@ -6,10 +6,7 @@ import { loaded } from "../../shared/later.js";
 import { nextSessionOf } from "../../shared/next.js";
 import { hasNext, isOver } from "../rules.js";
 import { formatClock, formatDuration } from "../../shared/time.js";
-import { vibrate } from "../device/touch.js";
-
-/** Two presses of a key within this time count as one. */
-const BOUNCE_MS = 250;
+import { BOUNCE_MS, vibrate } from "../device/touch.js";
 
 /** In place of an owner: the total time of all cycles, beside their clock. */
 export const TOTAL = "total";

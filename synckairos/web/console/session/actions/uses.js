@@ -4,10 +4,9 @@
 import { toast } from "../../shared/ui.js";
 import { t } from "../../shared/i18n.js";
 import { formatClock } from "../../shared/time.js";
+import { BOUNCE_MS } from "../device/touch.js";
 import { canAdjustClock, hasNext, isOver, ownClocks } from "../rules.js";
 
-/** Two presses of a key within this time count as one. */
-const BOUNCE_MS = 250;
 /** What the page is about comes first. The presets are asked for after so long. */
 const LATER_MS = 400;
 
