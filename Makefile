@@ -50,23 +50,25 @@ fuzz: $(STAMP)
 
 # What takes long: benches, fuzzing, what dies under load or loses its network, all roles at all routes, every page at
 # every width, the packages as they are installed, and servers, workers and commands that begin and end.
-LONG = tests/auth/matrix tests/bench tests/chaos tests/failover tests/fuzz tests/importing tests/move tests/packaging \
-	tests/upgrade \
+LONG = tests/auth/matrix tests/bench tests/chaos tests/e2e/uses tests/failover tests/fuzz tests/importing tests/move \
+	tests/packaging tests/upgrade \
 	tests/audit/test_chaos.py tests/audit/test_recovery.py tests/audit/test_reopen.py tests/audit/test_restore.py \
 	tests/audit/test_restorer.py tests/audit/test_schema.py tests/audit/test_tracing.py tests/audit/test_worker.py \
-	tests/contract/test_fuzz.py tests/contract/test_lifetime.py tests/core/test_takeback_property.py \
-	tests/e2e/test_agreement.py tests/e2e/test_console_access.py tests/e2e/test_console_corrections.py \
-	tests/e2e/test_console_game.py tests/e2e/test_console_tokens.py tests/e2e/test_device_clock.py \
-	tests/e2e/test_network.py tests/e2e/test_restart.py tests/integration/test_circles.py \
-	tests/integration/test_cli.py tests/integration/test_doctor.py tests/integration/test_embedded.py \
-	tests/integration/test_fence.py tests/integration/test_leaks.py tests/integration/test_lua_readme.py \
-	tests/integration/test_outage_logs.py tests/integration/test_reload.py tests/integration/test_secrets.py \
-	tests/integration/test_stalls.py tests/integration/test_standby.py tests/integration/test_start_and_stop.py \
-	tests/integration/test_users.py tests/integration/test_watch.py tests/integration/test_without_primary.py \
-	tests/webhooks/test_deaths.py
+	tests/auth/test_keys.py tests/contract/test_fuzz.py tests/contract/test_lifetime.py \
+	tests/core/test_takeback_property.py tests/e2e/test_agreement.py tests/e2e/test_console_access.py \
+	tests/e2e/test_console_connection.py tests/e2e/test_console_corrections.py tests/e2e/test_console_game.py \
+	tests/e2e/test_console_list.py tests/e2e/test_console_tokens.py tests/e2e/test_console_views.py \
+	tests/e2e/test_device_clock.py tests/e2e/test_network.py tests/e2e/test_restart.py tests/e2e/test_taps.py \
+	tests/integration/test_circles.py tests/integration/test_cli.py tests/integration/test_cluster.py \
+	tests/integration/test_doctor.py tests/integration/test_embedded.py tests/integration/test_fence.py \
+	tests/integration/test_leaks.py tests/integration/test_library.py tests/integration/test_lua_readme.py \
+	tests/integration/test_outage_logs.py tests/integration/test_probes.py tests/integration/test_reload.py \
+	tests/integration/test_secrets.py tests/integration/test_stalls.py tests/integration/test_standby.py \
+	tests/integration/test_start_and_stop.py tests/integration/test_users.py tests/integration/test_watch.py \
+	tests/integration/test_without_primary.py tests/unit/test_garbage.py tests/webhooks/test_deaths.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations --ignore=tests/e2e/uses $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 5 --dist worksteal $(LONG:%=--ignore=%) --ignore=tests/operations $(ARGS)
 
 # A short form of it: each bench once and quickly, a few thousand random calls, each death three times.
 test-long: $(STAMP)
