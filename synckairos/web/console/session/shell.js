@@ -156,7 +156,8 @@ export class Shell {
 
   /** Puts the connection into the strip between the halves on a phone, otherwise into the bar. */
   #placeIndicator() {
-    const place = this.page.viewName === "clock" && this.strip.matches ? this.stripSlot : this.slot;
+    const isStrip = this.strip.matches || this.page.app.dataset.around;
+    const place = this.page.viewName === "clock" && isStrip ? this.stripSlot : this.slot;
     if (this.indicator.parentNode !== place) place.append(this.indicator);
   }
 

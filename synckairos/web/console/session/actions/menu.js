@@ -199,7 +199,7 @@ const KEYS = [
   ["R", t("again.key"), ["create"]],
   ["S", t("schedule.title"), ["schedule"]],
   ["H", t("history.title")],
-  ["1 2 3 4", list(Object.values(VIEWS), { type: "unit" })],
+  ["1 2 3 4", list(Object.values(VIEWS).slice(0, 4), { type: "unit" })],
   ["F", t("screen.full")],
   ["M", t("help.sound")],
   ["?", t("help.help")],

@@ -18,15 +18,21 @@ import { entryOf } from "../people.js";
  * @property {number | null} share The share of the whole that is left, 0 to 1; null without a limit.
  */
 
+/** The full clocks (ms) of all who have one of their own. */
+const wholesOf = ({ sync_mode: mode, groups, participants }) =>
+  (mode === "per_group" ? groups : mode === "per_participant" ? participants : [])
+    .filter((each) => each.total_time_ms !== null)
+    .map((each) => each.total_time_ms + each.time_used_ms);
+
 /**
  * The times (ms) below which a clock is at the levels [warn, urgent]. They follow from the session's highest
- * warning, or without warnings from the clock's length.
+ * warning, or without warnings from the longest clock: one that was set to nine seconds is short of time, too.
  */
 export function thresholds(state, wholeMs) {
   // A warning at zero or in overtime is a bell, and does not say when time is short.
   const early = state.warnings_ms.filter((ms) => ms > 0);
   const highest = early.length > 0 ? Math.max(...early) : null;
-  const whole = wholeMs ?? 60_000;
+  const whole = Math.max(wholeMs ?? 60_000, ...wholesOf(state));
   const warn = highest ?? Math.min(20_000, Math.max(whole / 6, Math.min(10_000, whole / 2)));
   return [warn, Math.min(10_000, warn / 2)];
 }

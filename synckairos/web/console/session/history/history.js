@@ -7,7 +7,7 @@ import { formatClock } from "../../shared/time.js";
 /** The number of lines that are drawn. A button shows as many more. */
 const PAGE = 100;
 
-const MOMENT = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const MOMENT = { hour: "numeric", minute: "2-digit", second: "2-digit" };
 const DAY = { dateStyle: "medium" };
 
 const time = (ms) => formatClock(ms, { countUp: true, tenths: ms < 60_000 ? "always" : false });

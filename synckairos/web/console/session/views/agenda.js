@@ -149,6 +149,7 @@ export class AgendaView {
     this.opens = rights.always("switch") || rights.always("turn") || rights.always("adjust");
     this.rows = people.participants.map((person, at) => new ItemRow(this, person, at));
     fill(this.list, this.rows.map(({ element }) => element));
+    this.element.style.setProperty("--items", String(this.rows.length));
     this.active = undefined;
     this.update();
   }

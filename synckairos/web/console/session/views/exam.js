@@ -42,8 +42,8 @@ class RowView {
   constructor(row) {
     this.row = row;
     this.name = h("span", {});
-    this.finish = h("td", { class: "exam-finish digits", role: "cell" });
-    this.left = h("td", { class: "exam-left digits", role: "cell" });
+    this.finish = h("td", { class: "exam-finish digits", role: "cell", dataset: { label: t("exam.finish") } });
+    this.left = h("td", { class: "exam-left digits", role: "cell", dataset: { label: t("exam.left") } });
     setText(this.name, labelOf(row));
     this.element = h(
       "tr",

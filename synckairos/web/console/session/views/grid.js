@@ -52,7 +52,7 @@ export function tileFit(width, height, { digits = 4.5, letters = 12, lines = 1 }
   const digitsFor = (room, rest) => Math.max(0, Math.min(room / (digits * DIGIT_WIDTH), rest / 1.1));
 
   const name = nameFor(w, h * 0.22);
-  const small = clamp(0, Math.min(h * 0.11, w * 0.07), 34);
+  const small = clamp(0, Math.min(h * 0.14, w * 0.08), 34);
   const facts = small < 11 ? 0 : small;
   const stack = digitsFor(w, h - name * 1.25 - facts * 1.4 * lines);
   const beside = nameFor(w * 0.42, h * 0.5);
