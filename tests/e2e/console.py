@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -53,6 +54,12 @@ _SCRIPT = """(() => {
     requestAnimationFrame(frame);
   };
 })()"""
+
+
+def zone_where_it_is(hour: int) -> str:
+    """A time zone in which the clocks show about this hour now, so that a test is the same at night."""
+    ahead = (hour - datetime.now(UTC).hour + 12) % 24 - 12
+    return f"Etc/GMT{-ahead:+d}"
 
 
 @dataclass

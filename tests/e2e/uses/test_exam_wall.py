@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.console import Console
+from tests.e2e.console import Console, zone_where_it_is
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -73,7 +73,7 @@ async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_ot
     api: Api, console: Console
 ) -> None:
     visitor = await console.visitor(
-        viewport={"width": 1280, "height": 760}, timezone_id="Europe/Berlin", locale="en-GB"
+        viewport={"width": 1280, "height": 760}, timezone_id=zone_where_it_is(10), locale="en-GB"
     )
     page = await visitor.open(f"{console.service}/#new/exam")
     await page.get_by_label("Title (optional)").fill("Latin, final exam")
@@ -128,10 +128,15 @@ async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_ot
     await expect(rows.nth(3)).to_contain_text("Time is up")
 
 
+@pytest.mark.parametrize("hour", [10, 23])
 async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(
-    api: Api, console: Console
+    api: Api, console: Console, hour: int
 ) -> None:
-    visitor = await console.visitor(viewport={"width": 1920, "height": 1080}, locale="en-US")
+    """Also of one that ends tomorrow, whose rows have the day beside the time."""
+    zone = zone_where_it_is(hour)
+    visitor = await console.visitor(
+        viewport={"width": 1920, "height": 1080}, locale="en-US", timezone_id=zone
+    )
     made = await exam(api, [25, 50])
     plain = await exam(api, [])
     told = [
