@@ -57,9 +57,12 @@ _SCRIPT = """(() => {
 
 
 def zone_where_it_is(hour: int) -> str:
-    """A time zone in which the clocks show about this hour now, so that a test is the same at night."""
+    """A time zone in which it is this hour now, so that a test is the same at night.
+
+    The signs of these zones are turned round.
+    """
     ahead = (hour - datetime.now(UTC).hour + 12) % 24 - 12
-    return f"Etc/GMT{-ahead:+d}"
+    return f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT"
 
 
 @dataclass

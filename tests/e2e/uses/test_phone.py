@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
-from tests.e2e.console import Console, half, press, their_turn
+from tests.e2e.console import Console, half, press, their_turn, zone_where_it_is
 from tests.support.live import Service
 from tests.support.proxy import Proxy
 
@@ -197,9 +196,7 @@ async def test_a_long_clock_says_on_which_day_it_ends(api: Api, console: Console
         sync_mode="global", total_time_ms=6 * 3_600_000, participants=[{"participant_id": str(uuid.uuid4())}]
     )
     await api.do(made["session_id"], "start")
-    # A time zone in which it is past ten in the evening. The signs of these zones are turned round.
-    ahead = (22 - datetime.now(UTC).hour + 12) % 24 - 12
-    visitor = await console.visitor(timezone_id=f"Etc/GMT{-ahead:+d}" if ahead else "Etc/GMT", locale="en-US")
+    visitor = await console.visitor(timezone_id=zone_where_it_is(22), locale="en-US")
     page = await visitor.open(f"{api.url}/s/{made['session_id']}")
     await expect(page.get_by_role("region", name="Countdown")).to_contain_text(
         re.compile(r"Ends at [45]:\d\d\sAM tomorrow")
