@@ -5,7 +5,7 @@ import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from 
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
 import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
-import { defaultNames, presetTexts } from "./presets.js";
+import { defaultNames, presetTexts, useButton } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { splitsPart } from "./splits.js";
@@ -123,7 +123,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
     t("form.byHttp"),
     t("form.byHttpHint"),
     request,
-    preset?.use && [h("p", { class: "hint" }, t("form.hasButton")), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
+    preset?.use && [h("p", { class: "hint" }, t("form.hasButton", { button: useButton(preset) })), h("pre", { class: "request", tabindex: "0", "aria-label": t("form.request") }, requestOf(preset.use))],
     h(
       "div",
       { class: "buttons" },

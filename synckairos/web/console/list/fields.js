@@ -5,7 +5,7 @@ import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
 import { number, t } from "../shared/i18n.js";
 import { fromLocal, toLocal } from "../shared/moments.js";
-import { formatDuration, parseDuration } from "../shared/time.js";
+import { formatDuration, parseDuration, unbroken } from "../shared/time.js";
 
 /** The service's error message without the names of modes, and with durations in place of milliseconds. */
 function forPeople(path, serviceMessage) {
@@ -40,16 +40,15 @@ export function field({ label, control, paths = [], hint = null, class: more = "
   control.id ||= newId("field");
   const problem = h("p", { class: "problem", id: `${control.id}-problem` });
   const caret = h("pre", { class: "caret mono", "aria-hidden": "true" });
-  const meaning = hint && h("p", { class: "hint", id: `${control.id}-hint` }, hint);
+  const words = typeof hint === "string" ? unbroken(hint) : hint;
+  const meaning = hint && h("p", { class: "hint", id: `${control.id}-hint` }, words);
   control.setAttribute("aria-describedby", [meaning?.id, problem.id].filter(Boolean).join(" "));
   const element = h(
     "div",
     { class: `field ${more}` },
     h("label", { htmlFor: control.id, class: hideLabel ? "visually-hidden" : "" }, label),
     control,
-    meaning,
-    problem,
-    caret,
+    h("div", { class: "below" }, meaning, problem, caret),
   );
   return { element, control, paths, fail: errorSetter(control, problem, caret) };
 }

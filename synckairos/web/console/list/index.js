@@ -9,7 +9,7 @@ import { sessionList } from "./list.js";
 import { groupPresets, needsLongClocks, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { Rights } from "../shared/rights.js";
-import { formatClock, formatDuration } from "../shared/time.js";
+import { formatClock, formatDuration, unbroken } from "../shared/time.js";
 import {
   button,
   connectionIndicator,
@@ -130,7 +130,7 @@ function presetTile(preset, isOff) {
       "p",
       { class: "preset-face digits", "aria-hidden": "true" },
       ms !== null && ms >= DAY_MS ? formatDuration(ms) : formatClock(ms, { tenths: false }),
-      caption && h("span", {}, caption),
+      caption && h("span", {}, unbroken(caption)),
     ),
   );
 }

@@ -133,7 +133,7 @@ export function settingsPart(given, participants, wording) {
   function show(next) {
     mode = next;
     const owned = OWNERS.has(mode);
-    const cycles = mode === "per_cycle";
+    const isForTurn = mode === "per_cycle";
     const chosen = timeout.value || (timeout.control.options.length === 0 ? (action?.type ?? "") : "");
     fill(
       timeout.control,
@@ -144,7 +144,7 @@ export function settingsPart(given, participants, wording) {
         ["auto_action", t("timeout.backend")],
         [
           "notify",
-          cycles
+          isForTurn
             ? t("timeout.message")
             : t("timeout.messageNobodyOut"),
         ],
@@ -152,6 +152,7 @@ export function settingsPart(given, participants, wording) {
     );
     command.element.hidden = timeout.value !== "auto_action";
     lag.element.hidden = !owned;
+    for (const each of [mayChooseNext, cycles, begins]) each.element.hidden = !wording().hasTurns;
     lights.show();
     updateNames();
   }

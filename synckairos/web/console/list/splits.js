@@ -34,7 +34,7 @@ export function splitsPart() {
     /** Adds the names. Throws Unreadable when there are too many. */
     addToMetadata(metadata) {
       const names = control.value.split("\n").map((each) => each.trim()).filter(Boolean);
-      if (names.length > MAX_SEGMENTS) throw new Unreadable(field, t("run.namesFault", { most: MAX_SEGMENTS }));
+      if (names.length > MAX_SEGMENTS) throw new Unreadable(field, t("run.namesFault", { most: MAX_SEGMENTS, count: names.length }));
       if (names.length > 0) metadata.splits = names;
     },
   };

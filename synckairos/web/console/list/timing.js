@@ -202,12 +202,12 @@ export function timePart(given, { changed, wording }) {
     plain.hidden = entryKind !== "plain";
     asText.hidden = entryKind !== "text";
     total.element.hidden = mode !== "global";
-    turn.element.hidden = mode === "count_up";
+    turn.element.hidden = mode === "count_up" || !wording().hasTurns;
     // In `per_cycle` a turn needs a time, so the field begins with one. In `global` it is optional.
     if (!turnTyped) turn.control.value = mode === "per_cycle" ? formatDuration(30_000) : "";
     turn.control.placeholder = mode === "global" ? t("timing.noTurns") : "";
     end.element.hidden = mode !== "count_up";
-    advance.element.hidden = mode === "count_up";
+    advance.element.hidden = turn.element.hidden;
     explain();
   }
 

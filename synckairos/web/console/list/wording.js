@@ -9,6 +9,7 @@ import { t } from "../shared/i18n.js";
  * @property {string} total The time of all together.
  * @property {string} advance Whether a turn begins by itself.
  * @property {string} turns After how many turns the session is completed.
+ * @property {boolean} hasTurns Whether there are any: where one clock runs for everybody at once, nobody is asked for them.
  */
 
 const turns = () => ({
@@ -17,14 +18,15 @@ const turns = () => ({
   total: t("timing.total"),
   advance: t("timing.advance"),
   turns: t("settings.cycles"),
+  hasTurns: true,
 });
 const speaking = () => ({ ...turns(), hint: t("people.speak"), turn: t("timing.speech"), turns: t("settings.speeches") });
 const oneClock = () => ({ ...turns(), hint: t("people.oneClock") });
-const sitting = () => ({ ...turns(), hint: t("people.sit"), total: t("timing.exam") });
+const sitting = () => ({ ...turns(), hint: t("people.sit"), total: t("timing.exam"), hasTurns: false });
 
 /** The words of presets. */
 const OF_PRESETS = {
-  auction: () => ({ ...turns(), hint: t("people.bid"), total: t("timing.lot") }),
+  auction: () => ({ ...turns(), hint: t("people.bid"), total: t("timing.lot"), hasTurns: false }),
   contest: sitting,
   debate: speaking,
   exam: sitting,

@@ -112,6 +112,7 @@ export class Card {
     this.lines = board.owners.map(() => new Row());
     fill(this.rows, this.lines.map((line) => line.element));
     this.lines.forEach((line, place) => setText(line.name, names[place] || this.#shared(state)));
+    this.element.style.setProperty("--rows", String(this.lines.length));
     this.element.classList.toggle("single", this.lines.length === 1);
     setText(this.note, board.more > 0 ? t("room.more", { count: board.more }) : "");
     this.note.hidden = board.more === 0;

@@ -103,6 +103,8 @@ export function makeView(room) {
   const preset = () => presets?.find((each) => each.name === clock.value) ?? null;
   /** The names that a preset begins with: two players, or one for a room with one clock for all. */
   const usual = (each) => (each ? defaultNames(each.name, each.config.sync_mode) : [t("make.first"), t("make.second")]);
+  /** What the boards get that name no time of their own. */
+  const chosenClock = () => (preset() ? presetTexts(preset()).title : control.value.trim());
   const areTwo = () => usual(preset()).length === 2;
 
   /** Reads the text, and shows what would be made of it. */
@@ -147,7 +149,7 @@ export function makeView(room) {
         h("table", {},
           h("thead", {}, h("tr", {}, [t("make.board"), ...sides, ...(hasTimes ? [t("make.time")] : [])].map((each) => h("th", { scope: "col" }, each)))),
           h("tbody", {}, pairings.map(({ board, names, time }) =>
-            h("tr", {}, h("th", { scope: "row", class: "digits" }, board), names.map((each) => h("td", {}, each)), hasTimes && h("td", { class: "mono" }, time)))))),
+            h("tr", {}, h("th", { scope: "row", class: "digits" }, board), names.map((each) => h("td", {}, each)), hasTimes && h("td", { class: time === "" ? "usual" : "" }, time || chosenClock())))))),
     );
   }
 

@@ -20,6 +20,8 @@ const FRAME_MS = 100;
 /** Cards change their places at most so often, and not while somebody may be about to press one. */
 const SORT_MS = 5000;
 const HANDS_OFF_MS = 2500;
+/** So many cards share the whole of a wall; more are as small as sixty need it. */
+const FEW = 24;
 
 const $ = (id) => document.getElementById(id);
 
@@ -163,6 +165,8 @@ class Room {
     const wanted = this.views[name];
     for (const each of Object.values(this.views)) each.element.hidden = each !== wanted;
     setText($("title"), wanted.title);
+    setText($("of-room"), this.tag);
+    $("of-room").hidden = name === "";
     document.title = name === "" ? `${this.tag} – SyncKairos` : `${wanted.title} – ${this.tag} – SyncKairos`;
     $("ways").hidden = name !== "";
     if (wanted.make && !wanted.part?.busy) {
@@ -302,6 +306,8 @@ class Room {
     this.counts.get("out").closest("label").classList.toggle("alarm", counts.out > 0);
     this.tools.hidden = this.boards.length === 0;
     this.list.hidden = shown.length === 0;
+    this.list.classList.toggle("few", shown.length <= FEW);
+    this.list.style.setProperty("--columns", String(Math.max(2, Math.ceil(Math.sqrt(shown.length)))));
     this.#showEmpty(shown.length);
     this.acting.show();
     this.#keepInAddress();

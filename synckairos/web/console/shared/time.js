@@ -108,6 +108,9 @@ export function formatDuration(ms) {
   return sign + words.join(" ");
 }
 
+/** A text in which a line never ends between a number and its unit. */
+export const unbroken = (text) => text.replace(/(\d) (?=\p{L})/gu, "$1\u00a0");
+
 const UNITS = [
   [/^(?:ms|msec|milliseconds?)$/, 1],
   [/^(?:s|sec|secs|seconds?|")$/, SECOND],

@@ -208,8 +208,7 @@ export default {
   "form.backToList": "Zurück zur Liste.",
   "form.noLongClocks": "Dieser Dienst nimmt keine Uhren von mehr als einem Tag.",
   "form.noLongClocksWhy": "Der Betreiber schaltet sie mit {setting} ein.",
-  "form.hasButton":
-    "Die Seite der Sitzung hat eine Taste für das, was darin immer wieder getan wird. Ein Backend sendet dasselbe:",
+  "form.hasButton": "Die Seite der Sitzung hat die Taste „{button}“. Ein Programm sendet dasselbe so:",
   "form.title": "Titel (freiwillig)",
   "form.whichClock": "Welche Uhr läuft",
   "form.who": "Wer nimmt teil",
@@ -578,7 +577,7 @@ export default {
   "menu.cancel": "Sitzung abbrechen …",
   "playerLink.title": "Link für einen Spieler",
   "playerLink.text":
-    "Eine Seite, die diesen Link öffnet, ist nur für diesen Spieler: die eigene Uhr im eigenen Zug, und nicht mehr, als ein Spieler darf.",
+    "Eine Seite, die diesen Link öffnet, ist nur für diesen Spieler: seine eigene Uhr, wenn er am Zug ist, und nicht mehr, als ein Spieler darf.",
   "playerLink.clockOf": "Uhr von {name}",
   "key.space": "Leertaste",
   "help.title": "Tasten und Hilfe",
@@ -612,7 +611,7 @@ export default {
   "between.arrived": "die Sitzung zog auf einen anderen Server",
   "takeback.title": "Züge zurücknehmen",
   "takeback.text":
-    "Was diese Züge geändert haben, ist wieder wie zuvor: wer dran ist, alle Uhren und alle Zähler. Der laufende Zug entfällt.",
+    "Wer dran ist, alle Uhren und alle Zähler werden wieder so sein wie vor diesen Zügen. Der laufende Zug entfällt.",
   "takeback.howMany": "Wie viele Züge",
   "takeback.keep": "Behalten",
   "takeback.yes": "Zurücknehmen",
@@ -630,7 +629,7 @@ export default {
   "turn.whose": "Wer ist dran",
   "turn.beginsText": "Die Sitzung startet mit diesem Zug.",
   "turn.text":
-    "Ein frischer Zug beginnt, wenn die Sitzung weitergeht. Der laufende Zug wird angerechnet und zählt nicht.",
+    "Geht die Sitzung weiter, beginnt der gewählte Teilnehmer einen neuen Zug. Der unterbrochene Zug wird nicht gezählt, seine Zeit bleibt aber verbraucht.",
   "turn.to": "{name} ist dran",
   "turn.begins": "{name} beginnt",
   "reopen.title": "Sitzung wieder öffnen?",
@@ -1203,7 +1202,7 @@ export default {
   "elsewhere.address": "Adresse, für eine Wand oder OBS",
   "elsewhere.code": "Code für eine Website",
   "elsewhere.framing":
-    "Eine andere Website darf sie zeigen, wenn ihre Herkunft in der Einstellung {setting} des Dienstes steht.",
+    "Eine andere Website darf sie zeigen, wenn der Betreiber dieses Dienstes diese Website erlaubt hat (Einstellung {setting}).",
   "elsewhere.secret": "Mit dieser Adresse kann jeder zuschauen, der sie sieht.",
   "bare.lost": "Die Verbindung ist verloren.",
   "bare.gone": "Diese Sitzung gibt es nicht",
@@ -1229,7 +1228,7 @@ export default {
   "run.names": "Abschnitte, einer pro Zeile",
   "run.namesHint":
     "Der letzte beendet den Lauf. Zeiten lassen sich auf der Seite der Sitzung aus LiveSplit importieren.",
-  "run.namesFault": "1 bis {most} Namen eingeben, einen pro Zeile",
+  "run.namesFault": "1 bis {most} Namen eingeben, einen pro Zeile. Jetzt sind es {count}.",
   "run.kept": "Bestzeit und beste Abschnitte bleiben nur auf diesem Gerät, unter dem Titel der Sitzung.",
   "run.import": ".lss importieren",
   "run.export": ".lss exportieren",

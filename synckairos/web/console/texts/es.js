@@ -206,7 +206,7 @@ export default {
   "form.backToList": "Volver a la lista.",
   "form.noLongClocks": "Este servicio no admite relojes de más de un día.",
   "form.noLongClocksWhy": "Quien lo administra los activa con {setting}.",
-  "form.hasButton": "La página de la sesión tiene un botón para lo que se repite en ella. Un backend envía lo mismo:",
+  "form.hasButton": "La página de la sesión tiene el botón «{button}». Un programa envía lo mismo así:",
   "form.title": "Título (opcional)",
   "form.whichClock": "Qué reloj corre",
   "form.who": "Quién participa",
@@ -609,7 +609,7 @@ export default {
   "between.arrived": "la sesión pasó a otro servidor",
   "takeback.title": "Deshacer turnos",
   "takeback.text":
-    "Lo que cambiaron estos turnos vuelve a estar como antes: de quién es el turno, los relojes y los contadores. El turno en curso se descarta.",
+    "De quién es el turno, los relojes y los contadores volverán a estar como antes de estos turnos. El turno en curso se descartará.",
   "takeback.howMany": "Cuántos turnos",
   "takeback.keep": "Conservarlos",
   "takeback.yes": "Deshacer",
@@ -626,7 +626,8 @@ export default {
   "turn.whoBegins": "Quién empieza",
   "turn.whose": "De quién es el turno",
   "turn.beginsText": "La sesión empieza con este turno.",
-  "turn.text": "Su turno empieza de nuevo cuando siga la sesión. El turno en curso gasta su tiempo y no se cuenta.",
+  "turn.text":
+    "Cuando siga la sesión, la persona elegida empieza un turno nuevo. El turno interrumpido no se cuenta, pero su tiempo queda gastado.",
   "turn.to": "Turno para {name}",
   "turn.begins": "Empieza {name}",
   "reopen.title": "¿Reabrir la sesión?",
@@ -1195,7 +1196,8 @@ export default {
   "elsewhere.names": "Con nombres",
   "elsewhere.address": "Dirección, para una pantalla u OBS",
   "elsewhere.code": "Código para un sitio web",
-  "elsewhere.framing": "Otro sitio web puede mostrarlo si su origen está en el ajuste {setting} del servicio.",
+  "elsewhere.framing":
+    "Otro sitio web puede mostrarlo si quien lleva este servicio ha permitido ese sitio (ajuste {setting}).",
   "elsewhere.secret": "Con la dirección, quien la vea puede mirar.",
   "bare.lost": "Se perdió la conexión.",
   "bare.gone": "No existe esa sesión",
@@ -1221,7 +1223,7 @@ export default {
   "run.names": "Segmentos, uno por línea",
   "run.namesHint":
     "El último termina la carrera. Sus tiempos se pueden importar de LiveSplit en la página de la sesión.",
-  "run.namesFault": "Hay que escribir de 1 a {most} nombres, uno por línea",
+  "run.namesFault": "Hay que escribir de 1 a {most} nombres, uno por línea. Ahora hay {count}.",
   "run.kept": "La mejor marca y los mejores segmentos se guardan solo en este dispositivo, con el título de la sesión.",
   "run.import": "Importar .lss",
   "run.export": "Exportar .lss",

@@ -207,8 +207,7 @@ export default {
   "form.backToList": "Retour à la liste.",
   "form.noLongClocks": "Ce service n’accepte pas de pendule de plus d’un jour.",
   "form.noLongClocksWhy": "La personne qui le gère les active avec {setting}.",
-  "form.hasButton":
-    "La page de la session a un bouton pour ce qu’on y fait sans cesse. Un backend envoie la même chose :",
+  "form.hasButton": "La page de la session a le bouton « {button} ». Un programme envoie la même chose ainsi :",
   "form.title": "Titre (facultatif)",
   "form.whichClock": "Quelle pendule tourne",
   "form.who": "Qui participe",
@@ -612,7 +611,7 @@ export default {
   "between.arrived": "la session est passée à un autre serveur",
   "takeback.title": "Annuler des tours",
   "takeback.text":
-    "Ce que ces tours ont changé redevient comme avant : le tour, toutes les pendules et tous les compteurs. Le tour en cours est abandonné.",
+    "Le tour, toutes les pendules et tous les compteurs redeviendront comme avant ces tours. Le tour en cours sera abandonné.",
   "takeback.howMany": "Combien de tours",
   "takeback.keep": "Les garder",
   "takeback.yes": "Annuler",
@@ -629,7 +628,8 @@ export default {
   "turn.whoBegins": "Qui commence",
   "turn.whose": "À qui le tour",
   "turn.beginsText": "La session commence par ce tour.",
-  "turn.text": "Un tour neuf commence quand la session reprend. Le tour en cours est décompté et ne compte pas.",
+  "turn.text":
+    "Quand la session reprend, la personne choisie commence un nouveau tour. Le tour interrompu n’est pas compté, mais son temps reste dépensé.",
   "turn.to": "Au tour de {name}",
   "turn.begins": "{name} commence",
   "reopen.title": "Rouvrir la session ?",
@@ -1198,7 +1198,8 @@ export default {
   "elsewhere.names": "Avec les noms",
   "elsewhere.address": "Adresse, pour un écran ou OBS",
   "elsewhere.code": "Code pour un site web",
-  "elsewhere.framing": "Un autre site web peut l’afficher si son origine est dans le réglage {setting} du service.",
+  "elsewhere.framing":
+    "Un autre site web peut l’afficher si l’exploitant de ce service a autorisé ce site (réglage {setting}).",
   "elsewhere.secret": "Qui voit l’adresse peut regarder.",
   "bare.lost": "La connexion est perdue.",
   "bare.gone": "Cette session n’existe pas",
@@ -1224,7 +1225,7 @@ export default {
   "run.names": "Segments, un par ligne",
   "run.namesHint":
     "Le dernier termine la course. Leurs temps peuvent être importés de LiveSplit sur la page de la session.",
-  "run.namesFault": "Saisir de 1 à {most} noms, un par ligne",
+  "run.namesFault": "Saisir de 1 à {most} noms, un par ligne. Il y en a {count} pour l’instant.",
   "run.kept":
     "Le record personnel et les meilleurs segments sont gardés sur cet appareil seulement, sous le titre de la session.",
   "run.import": "Importer .lss",

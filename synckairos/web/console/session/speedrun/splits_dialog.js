@@ -37,7 +37,7 @@ export function openSplits(view) {
   /** Writes the names into the session. */
   async function save(chosen) {
     if (chosen.length === 0 || chosen.length > MAX_SEGMENTS) {
-      setText(problem, t("run.namesFault", { most: MAX_SEGMENTS }));
+      setText(problem, t("run.namesFault", { most: MAX_SEGMENTS, count: chosen.length }));
       names.focus();
       return false;
     }
@@ -96,7 +96,7 @@ export function openSplits(view) {
   };
 
   const opened = openDialog({
-    title: t("run.edit"),
+    title: t("run.splits"),
     class: "run-dialog",
     body: [
       h("div", { class: "field" }, h("label", { htmlFor: namesId }, t("run.names")), names, problem),
