@@ -50,14 +50,12 @@ def session(
     query: str = "",
     adjust: dict[int, int] | None = None,
     left: int | None = None,
-    over: int = 0,
     **more: Any,
 ) -> Make:
     """A session, with what is done in it.
 
     query: what its address has; `{0}` stands for the id of the first participant. adjust: the times left (ms)
     of participants by place. left: the time left (ms) of the clock of the turn or the session.
-    over: how far (ms) the first participant is in overtime.
     """
 
     async def make(api: Api) -> str:
@@ -70,11 +68,6 @@ def session(
                 await api.do(session_id, what)
         for place, ms in (adjust or {}).items():
             await api.adjust(session_id, made["participants"][place]["participant_id"], total_time_ms=ms)
-        if over:
-            owner = made["participants"][0]["participant_id"]
-            state = await api.get(session_id)
-            lost = state["participants"][0]["total_time_ms"] + over
-            await api.adjust(session_id, owner, add_ms=-lost)
         if left is not None:
             await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": left})
         ids = [each["participant_id"] for each in made["participants"]]
@@ -311,8 +304,8 @@ STATES = [
     State("lights-green", session(SPEECH, "start", left=115_000)),
     State("lights-yellow", session(SPEECH, "start", left=55_000)),
     State("lights-red", session(SPEECH, "start", left=60), waits_for("Finish now")),
-    State("overtime", session(MEETING, "start", over=95_000, query="?view=countdown")),
-    State("overtime-game", session(MEETING, "start", over=95_000, query="?view=clock")),
+    State("overtime", session(MEETING, "start", adjust={0: 0}, query="?view=countdown")),
+    State("overtime-game", session(MEETING, "start", adjust={0: 0}, query="?view=clock")),
     *(
         State(f"board-{count}", session(board(count), *LIVE, query="?view=board"))
         for count in (2, 4, 8, 20, 40, 90)
