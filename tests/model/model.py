@@ -602,8 +602,10 @@ def perform(s: Session, now: int) -> tuple[str, Json] | None:
             at = s.ends_at
             assert at is not None
             if s.cycle is not None:
-                # Nobody is charged for an outage in which the end came.
-                s.cut(max(at, s.recovered or at))
+                # Nobody is charged for an outage in which the end came, nor is a pause.
+                stopped = max(at, s.recovered or at)
+                s.cut(stopped)
+                s.end_pause(stopped)
             s.finish("completed", at)
             s.forget_past(now)
             return "session.completed", {"reason": "auto", "late_ms": now - at}
