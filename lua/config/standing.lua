@@ -187,6 +187,9 @@ local function apply(text, fields, now)
   end
   if action ~= 'notify' and (mode.owner == 'participant' or mode.owner == 'group') then
     mark_expired(fields, mode.owner)
+    if flagged and status == 'running' then
+      problem('active_participant_id', 'must not be out while the session is running')
+    end
   end
   local since
   fields.cycle, since = cycle_of(object, status, active, now, flagged, more, problem)

@@ -123,18 +123,16 @@ local function start_by_itself(s)
   return turn, 'session.started', lateness(s, due)
 end
 
--- Ends the session. A cycle that runs is charged up to that moment. When the session was restored after it,
--- the cycle is charged what it ran before the outage: nobody is charged for that.
+-- Ends the session. A cycle that runs, or a pause, is charged up to that moment. When the session was
+-- restored after it, they are charged what they had lasted before the outage: nobody is charged for that.
 local function end_by_itself(s)
   local due = s.ends_at
   local extra = lateness(s, due)
   if s.status ~= 'pending' then
-    local ran = s.since
-    if s.status == 'running' then
-      local restored = tonumber(storage_session.field(s, 'recovered'))
-      ran = math.max(0, math.max(due, restored or 0) - s.since)
-    end
+    local stopped = math.max(due, tonumber(storage_session.field(s, 'recovered')) or 0)
+    local ran = s.status == 'running' and math.max(0, stopped - s.since) or s.since
     transitions_cycle.break_cycle(s, transitions_cycle.current_turn(s), ran)
+    transitions_limits.charge_pause(s, stopped)
   end
   s.starts_at, s.ends_at = nil, nil
   s.active = s.configured_active or s.active -- nobody has been active in a session that has not started

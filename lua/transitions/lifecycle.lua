@@ -75,7 +75,10 @@ local function switch(s, options)
   local elapsed = s.now - s.since
   local extra = elapsed <= TOO_FAST_MS and ',"suspicious":"too_fast"' or ''
   local owner = turn.owner
-  if s.flagged then
+  if s.flagged and s.rules.action ~= 'notify' then
+    -- A pause that ended by itself let a clock go on that was out: no credit can save what has no budget.
+    return transitions_expiry.expire_turn(s, turn, rules_clock.deadline(s, owner))
+  elseif s.flagged then
     transitions_cycle.transfer(s, owner, 0)
   else
     local ran = elapsed - s.offset

@@ -271,9 +271,11 @@ local function is_rotation(fields, rules, members, phase)
 end
 
 -- Whether the active participant, or its group, has a turn in the rotation. It may be out in a session that
--- was reopened, where its cycle waits for time.
-local function has_turn(fields, rules, members, active, elapsed)
-  if fields.status == 'paused' and elapsed == 0 then
+-- was reopened, where its cycle waits for time, and where `cycle` says that its clock stands at its end:
+-- sk_turn has charged all that it had, and the pause may have ended by itself since.
+-- more: the optional parts of `cycle`, which are sound.
+local function has_turn(fields, rules, members, active, elapsed, more)
+  if (fields.status == 'paused' and elapsed == 0) or more:find('^ /%d+ 1 ') then
     return true
   end
   local index = tonumber(active)
@@ -468,7 +470,7 @@ local function is_sound(fields, exported_ms)
     return false
   elseif phase ~= 'open' and (phase == 'live') ~= (active ~= '-1') then
     return false
-  elseif phase ~= 'closed' and fields.status ~= 'paused' and not fields.rotation:find('1', 1, true) then
+  elseif phase == 'open' and not fields.rotation:find('1', 1, true) then
     return false
   elseif fields.first ~= nil and text_formats.uuid(fields.first) ~= fields.first then
     return false
@@ -509,7 +511,7 @@ local function is_sound(fields, exported_ms)
     and are_groups(fields, rules, members, known)
     and are_participants(fields, rules, members, known)
     and are_members(fields, members) and is_rotation(fields, rules, members, phase)
-    and (phase ~= 'live' or has_turn(fields, rules, members, active, elapsed))) then
+    and (phase ~= 'live' or has_turn(fields, rules, members, active, elapsed, more))) then
     return false
   end
   for name in pairs(fields) do

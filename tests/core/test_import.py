@@ -202,6 +202,18 @@ def test_only_what_is_pending_is_imported_with_a_start(core: Driver) -> None:
     assert event["payload"]["event"] == "session.started"
 
 
+def test_who_is_out_is_not_imported_as_running(core: Driver) -> None:
+    banks = [{"participant_id": P[0], "has_expired": True}, {"participant_id": P[1], "bank_ms": 5000}]
+    stood = {"status": "running", "active_participant_id": P[0], "participants": banks}
+    for lag in (False, True):
+        config = json.dumps(players(60_000, 60_000, lag_compensation=lag))
+        assert core.call("import", COPY, [config, json.dumps(stood)], START).fields == [
+            "active_participant_id"
+        ]
+        other = json.dumps(stood | {"active_participant_id": P[1]})
+        assert core.call("import", COPY, [config, other, "DRYRUN"], START).code is None
+
+
 def test_refusals_of_an_import(core: Driver) -> None:
     config, stood = json.dumps(CONFIGS["global"]), {"status": "pending"}
     stood["participants"] = [{"participant_id": each} for each in P[:3]]  # type: ignore[assignment]

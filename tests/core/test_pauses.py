@@ -364,6 +364,19 @@ def test_a_restored_pause_costs_nothing_of_the_outage(core: Driver) -> None:
     assert (left(game), game.alarm()) == ((0, 2000), 112_000)
 
 
+def test_the_end_comes_in_the_outage_of_a_pause_that_is_charged_what_it_lasted_before(core: Driver) -> None:
+    game = bounded(core, max_total_pause_ms=5000, ends_at_ms=START + 13_000)
+    pause(game, 10_000)
+    exported = game.raw("get", "EXPORT", at=12_000)
+    core.run("FLUSHALL")
+    core.call("restore", game.session, [exported.decode()], START + 100_000)
+    assert left(game) == (None, 3000)
+    assert game.do("expire", at=100_000)["payload"]["event"] == "session.completed"
+    assert (left(game), game.person(0)["time_used_ms"]) == ((None, 3000), 10_000)
+    game.do("reopen", at=101_000)
+    assert left(game) == (None, 3000)
+
+
 def test_a_pause_lives_on_another_server(core: Driver) -> None:
     game = bounded(core, max_total_pause_ms=5000)
     pause(game, 10_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -163,6 +164,139 @@ def test_who_is_named_again_with_a_clock_that_is_out_then_waits_for_time(core: D
     game.do("adjust", "PARTICIPANT", P[0], "SET", 3000, at=9000)
     game.do("resume", at=10_000)
     assert game.deadline() == 13_000
+
+
+# The pause of a clock that is out ends by itself
+
+
+def out(core: Driver, *others: int, **config: Any) -> Game:
+    """A game of one or more. The first one has 1 s, a delay of 0.5 s and a grace of 450 ms. It is paused when
+    bank and delay are used, gets the turn again, and the pause ends by itself at 2,500."""
+    delay = {"kind": "delay", "delay_ms": 500}
+    more = {"lag_compensation": True, "max_pause_ms": 1000, **SKIP, **config}
+    game = Game(core, players(1000, *others, time_control=delay, **more)).start()
+    game.do("pause", "FREE", at=1500)
+    game.do("turn", P[0], at=1500)
+    assert values(game, 0) == (0, 1500, 0, True)
+    assert game.do("expire", at=2500)["payload"]["event"] == "session.resumed"
+    assert (game.deadline(), game.state()["time_remaining_ms"]) == (2500, 0)
+    return game
+
+
+def test_its_expiry_charges_nothing_more(core: Driver) -> None:
+    game = out(core)
+    assert game.alarm() == 2950
+    assert game.raw("expire", at=2949) is None
+    payload = game.do("expire", at=2950)["payload"]
+    assert (payload["event"], payload["expired_deadline_ms"], payload["late_ms"]) == (
+        "session.expired",
+        START + 2500,
+        0,
+    )
+    assert values(game, 0) == (0, 1500, 1, True)
+    assert game.state()["time_used_ms"] == 1500
+
+
+def test_without_a_grace_the_time_is_up_with_the_pause(core: Driver) -> None:
+    config = players(5000, 60_000, 60_000, max_pause_ms=1000, **SKIP)
+    game = Game(core, config).start()
+    game.do("pause", at=4000)
+    game.do("adjust", "PARTICIPANT", P[0], "ADD", -2000, at=4000)
+    game.do("turn", P[0], at=4000)
+    game.do("expire", at=5000)
+    assert (game.deadline(), game.alarm()) == (5000, 5000)
+    payload = game.do("switch", at=5000)["payload"]
+    assert (payload["event"], payload["active_participant_id"]) == ("participant.expired", P[1])
+
+
+@pytest.mark.parametrize("lag", [(), ("LAG", 0), ("LAG", 300), ("LAG", 5000)])
+@pytest.mark.parametrize("others", [(), (60_000,)], ids=["alone", "two"])
+def test_no_credit_saves_a_switch_within_the_grace(
+    core: Driver, others: tuple[int, ...], lag: tuple[str | int, ...]
+) -> None:
+    game = out(core, *others)
+    payload = game.do("switch", *lag, at=2700)["payload"]
+    assert (payload["event"], payload["active_participant_id"]) == (
+        ("participant.expired", P[1]) if others else ("session.expired", None)
+    )
+    assert (payload["expired_participant_id"], payload["late_ms"]) == (P[0], 0)
+    assert values(game, 0) == (0, 1500, 1, True)
+    assert game.person(0)["clock"] == {"quota_ms": 450}
+    assert game.deadline() == (2700 + 60_500 if others else None)
+
+
+def test_under_end_session_the_other_one_wins(core: Driver) -> None:
+    game = out(core, 60_000, action_on_timeout={"type": "end_session"})
+    payload = game.do("switch", "LAG", 300, at=2700)["payload"]
+    assert (payload["event"], payload["action_applied"]) == (
+        "session.expired",
+        {"type": "end_session", "winner": P[1]},
+    )
+
+
+def test_a_team_that_is_out_gives_the_turn_to_the_next_one(core: Driver) -> None:
+    config = {
+        "sync_mode": "per_group",
+        "participants": [{"participant_id": P[i], "group_id": G[i // 2]} for i in range(4)],
+        "groups": [{"group_id": G[0], "total_time_ms": 1000}, {"group_id": G[1], "total_time_ms": 60_000}],
+        "lag_compensation": True,
+        "max_pause_ms": 1000,
+        **SKIP,
+    }
+    game = Game(core, config).start()
+    game.do("pause", at=1000)
+    game.do("turn", P[1], at=1000)
+    game.do("expire", at=2000)
+    game = lost_and_restored(game, core, at=2100)
+    payload = game.do("switch", "LAG", 300, at=2200)["payload"]
+    assert (payload["event"], payload["active_participant_id"]) == ("participant.expired", P[2])
+
+
+def lost_and_restored(game: Game, core: Driver, at: int) -> Game:
+    """The same session, which was exported, lost and restored at one moment."""
+    exported = game.raw("get", "EXPORT", at=at).decode()
+    before = game.state(at=at)
+    core.run("FLUSHALL")
+    answer = core.call("restore", game.session, [exported], START + at)
+    assert answer.code is None, answer.text
+    after = game.state(at=at)
+    assert [after[name] for name in ("status", "deadline_ms", "participants", "groups")] == [
+        before[name] for name in ("status", "deadline_ms", "participants", "groups")
+    ]
+    return game
+
+
+@pytest.mark.parametrize("others", [(), (60_000,)], ids=["alone", "two"])
+@pytest.mark.parametrize("at", [2500, 2949])
+def test_a_session_that_is_lost_in_its_grace_is_restored(
+    core: Driver, at: int, others: tuple[int, ...]
+) -> None:
+    game = lost_and_restored(out(core, *others), core, at=at)
+    assert game.alarm() == 2950
+    payload = game.do("expire", at=2950)["payload"]
+    assert payload["event"] == ("participant.expired" if others else "session.expired")
+
+
+def test_a_session_that_is_paused_and_lost_in_its_grace_is_restored(core: Driver) -> None:
+    game = out(core)
+    game.do("pause", at=2600)
+    game = lost_and_restored(game, core, at=2700)
+    with pytest.raises(RefusedError) as caught:
+        game.do("resume", at=2800)
+    assert caught.value.code == "PARTICIPANT_EXPIRED"
+    game.do("expire", at=3600)
+    assert (game.deadline(), game.alarm()) == (3500, 3950)
+    assert game.do("expire", at=3950)["payload"]["event"] == "session.expired"
+
+
+def test_who_is_out_and_runs_without_standing_at_its_end_is_not_restored(core: Driver) -> None:
+    game = out(core)
+    exported = json.loads(game.raw("get", "EXPORT", at=2500))
+    fields = exported["internal"]["fields"]
+    assert " /0 1 0" in fields["cycle"]
+    fields["cycle"] = fields["cycle"].replace(" /0 1 0", "")
+    core.run("FLUSHALL")
+    assert core.call("restore", game.session, [json.dumps(exported)]).code == "VALIDATION_ERROR"
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,9 @@ class Model:
         run, since = s.run(now), s.since()
         if clock is None:
             s.charge(run, run)
+        elif s.stuck():
+            # Reading: a clock that is out has no budget, so the switch is too late within the grace, too.
+            return expire(s, now)
         elif not clock.expired:
             saved = min(options.get("LAG", 0), clock.quota_ms or 0, run)
             u = run - saved
@@ -599,8 +602,10 @@ def perform(s: Session, now: int) -> tuple[str, Json] | None:
             at = s.ends_at
             assert at is not None
             if s.cycle is not None:
-                # Nobody is charged for an outage in which the end came.
-                s.cut(max(at, s.recovered or at))
+                # Nobody is charged for an outage in which the end came, nor is a pause.
+                stopped = max(at, s.recovered or at)
+                s.cut(stopped)
+                s.end_pause(stopped)
             s.finish("completed", at)
             s.forget_past(now)
             return "session.completed", {"reason": "auto", "late_ms": now - at}
@@ -699,7 +704,8 @@ def expire(s: Session, now: int) -> tuple[str, Json]:
     assert clock is not None
     assert deadline is not None
     assert cycle is not None
-    full, since = clocks.budget(clock, since=s.since()), s.since()
+    # Reading: a clock that is out has no budget, not even the delay of the cycle. It was charged before.
+    full, since = 0 if clock.expired else clocks.budget(clock, since=s.since()), s.since()
     up = deadline + clocks.grace(clock)
     late = max(0, now - up)
     at = now if late > TOLERATED_LATE_MS else min(up, now)

@@ -104,6 +104,38 @@ def test_a_late_switch_that_its_lag_credit_does_not_save(table: Table, at: int, 
     assert anna["clock"] == {"quota_ms": QUOTA}
 
 
+@pytest.mark.parametrize("function", ["switch", "expire"])
+@pytest.mark.parametrize(
+    ("control", "up"),
+    [
+        ({"kind": "fischer"}, 1000),
+        ({"kind": "delay", "delay_ms": 500}, 1500),
+        ({"kind": "delay", "delay_ms": 500, "overtime_ms": 200}, 1700),
+        ({"kind": "byoyomi", "periods": 2, "period_ms": 300}, 1600),
+        ({"kind": "canadian", "period_ms": 300, "moves": 2}, 1300),
+    ],
+    ids=["fischer", "delay", "overtime", "byoyomi", "canadian"],
+)
+@pytest.mark.parametrize("others", [(), (BANK,)], ids=["alone", "two"])
+def test_a_clock_that_is_out_goes_on_after_a_pause_and_has_no_budget(
+    table: Table, control: Json, up: int, others: tuple[int, ...], function: str
+) -> None:
+    """A turn set in a pause charged all of it. No credit saves a switch, and nothing more is charged."""
+    skip = {"action_on_timeout": {"type": "skip_cycle"}, "max_pause_ms": 1000}
+    begin(table, lagging(1000, *others, time_control=control, **skip))
+    table.call("pause", up)
+    table.call("turn", up, ANNA)
+    assert table.call("expire", up + 1000)["payload"]["event"] == "session.resumed"
+    assert table.alarm() == up + 1450
+    at = up + (1449 if function == "switch" else 1450)
+    change = table.call(function, at, *measured(400 if function == "switch" else None))["payload"]
+    assert change["event"] == ("participant.expired" if others else "session.expired")
+    assert change["late_ms"] == 0
+    anna = owner(table, at)
+    assert (anna["time_used_ms"], anna["cycle_count"], anna["has_expired"]) == (up, 1, True)
+    assert anna["clock"]["quota_ms"] == 450
+
+
 @pytest.mark.parametrize(
     ("at", "lag", "event", "bank"),
     [
