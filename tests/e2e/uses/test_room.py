@@ -158,7 +158,7 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             assert anna in (await api.get(first))["metadata"]["names"]
 
             # Filter, search, order; and boards of others appear by themselves.
-            await page.get_by_label(re.compile("^Out of time")).check(force=True)
+            await page.get_by_label(re.compile("^Time is up")).check(force=True)
             await expect(page.locator(".board:not([hidden])")).to_have_count(1)
             await page.get_by_label(re.compile("^All")).check(force=True)
             await page.get_by_label("Find a name").fill("finn")
