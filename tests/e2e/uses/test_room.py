@@ -158,7 +158,7 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             assert anna in (await api.get(first))["metadata"]["names"]
 
             # Filter, search, order; and boards of others appear by themselves.
-            await page.get_by_label(re.compile("^Out of time")).check(force=True)
+            await page.get_by_label(re.compile("^Time is up")).check(force=True)
             await expect(page.locator(".board:not([hidden])")).to_have_count(1)
             await page.get_by_label(re.compile("^All")).check(force=True)
             await page.get_by_label("Find a name").fill("finn")
@@ -290,3 +290,15 @@ async def test_without_a_list_a_room_has_what_this_browser_made(api: Api, consol
     cards = await page.get_by_role("list", name="Boards").bounding_box()
     assert cards is not None
     assert cards["height"] <= 840, "a wall of 1080 shows all sixty at once, below the tools"
+    # Few boards share the whole of it, and no state's word is cut.
+    digits = page.locator(".board:visible .board-time").first
+    small = await digits.evaluate("time => parseFloat(getComputedStyle(time).fontSize)")
+    await page.get_by_label("Find a name").fill("Anna 1")
+    await expect(page.locator(".board:not([hidden])")).to_have_count(15)
+    cards = await page.get_by_role("list", name="Boards").bounding_box()
+    assert cards is not None
+    assert cards["height"] > 700
+    assert cards["y"] + cards["height"] <= 1080
+    assert await digits.evaluate("time => parseFloat(getComputedStyle(time).fontSize)") > 1.5 * small
+    cut = "pills => pills.filter((pill) => pill.scrollWidth > pill.clientWidth + 1).length"
+    assert await page.locator(".board:visible .pill").evaluate_all(cut) == 0

@@ -3,6 +3,7 @@
 
 import { list, t } from "../shared/i18n.js";
 import { formatDuration } from "../shared/time.js";
+import { wordingOf } from "./wording.js";
 
 const MINUTE = 60_000;
 const SECOND = 1000;
@@ -298,16 +299,17 @@ const inSeconds = (ms) => formatDuration(Math.round(ms / SECOND) * SECOND);
  * The time that a config's clock begins with, and a caption to show next to it.
  *
  * @param {object} config A preset's.
+ * @param {string | null} [preset] Its name.
  * @returns {{ms: number | null, caption: string}} ms: null for a clock without a limit
  */
-export function initialTime(config) {
+export function initialTime(config, preset = null) {
   if (config.sync_mode === "count_up") return { ms: 0, caption: t("control.countsUpCaption") };
   if (config.time_per_cycle_ms) {
     return {
       ms: config.time_per_cycle_ms,
       caption: config.total_time_ms
         ? t("control.ofTotal", { time: formatDuration(config.total_time_ms) })
-        : t("control.aTurn"),
+        : wordingOf(preset, config.sync_mode).aTurn,
     };
   }
   if (config.total_time_ms) return { ms: config.total_time_ms, caption: t("control.forAllCaption") };
@@ -346,6 +348,11 @@ function captionOf(control) {
   }
 }
 
+/** Whether a session is a quiz: its metadata says so, or it has all that the preset has, as one that a program made. */
+const isQuiz = ({ metadata, sync_mode: mode, time_per_cycle_ms: turn, auto_advance: goesOn, warnings_ms: warnings }) =>
+  metadata?.preset === "quiz" ||
+  (metadata?.preset === undefined && mode === "per_cycle" && turn === 30_000 && goesOn && String(warnings) === "5000");
+
 /**
  * A session's clock in short, for a card: `5+3`, `30 s a turn`, `1 h for all`.
  *
@@ -353,7 +360,8 @@ function captionOf(control) {
  * @returns {string}
  */
 export function clockLabel(state) {
-  const turn = state.time_per_cycle_ms === null ? "" : t("control.perTurn", { time: formatDuration(state.time_per_cycle_ms) });
+  const { perTurn } = wordingOf(isQuiz(state) ? "quiz" : null, state.sync_mode);
+  const turn = state.time_per_cycle_ms === null ? "" : perTurn(formatDuration(state.time_per_cycle_ms));
   // A session's own bank is the one at the start of the cycle. The time used before belongs to the whole.
   const whole =
     state.total_time_ms +

@@ -121,7 +121,7 @@ function presetCard(href, title, text, face, { own = false } = {}) {
 function presetTile(preset, isOff) {
   const { name, config } = preset;
   const { title, description } = presetTexts(preset);
-  const { ms, caption } = initialTime(config);
+  const { ms, caption } = initialTime(config, name);
   return presetCard(
     isOff ? null : `#new/${name}`,
     title,

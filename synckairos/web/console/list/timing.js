@@ -186,7 +186,7 @@ export function timePart(given, { changed, wording }) {
   /** The time of a clock that the session or the cycle owns, for the heading. */
   function sharedWords() {
     return [
-      turn.text && mode !== "count_up" && t("control.perTurn", { time: turn.text }),
+      turn.text && mode !== "count_up" && wording().perTurn(turn.text),
       total.text && mode === "global" && t("control.forAll", { time: total.text }),
       mode === "count_up" && (end.text ? t("timing.upTo", { time: end.text }) : t("control.noLimit")),
     ]

@@ -6,6 +6,8 @@ import { t } from "../shared/i18n.js";
  * @typedef {object} Wording
  * @property {string} hint What the list of names is for.
  * @property {string} turn The time of a turn.
+ * @property {(time: string) => string} perTurn So much time a turn.
+ * @property {string} aTurn The same without the time.
  * @property {string} total The time of all together.
  * @property {string} advance Whether a turn begins by itself.
  * @property {string} turns After how many turns the session is completed.
@@ -15,6 +17,8 @@ import { t } from "../shared/i18n.js";
 const turns = () => ({
   hint: t("people.order"),
   turn: t("timing.turn"),
+  perTurn: (time) => t("control.perTurn", { time }),
+  aTurn: t("control.aTurn"),
   total: t("timing.total"),
   advance: t("timing.advance"),
   turns: t("settings.cycles"),
@@ -35,6 +39,8 @@ const OF_PRESETS = {
     ...turns(),
     hint: t("people.quiz"),
     turn: t("timing.question"),
+    perTurn: (time) => t("control.perQuestion", { time }),
+    aTurn: t("control.aQuestion"),
     advance: t("timing.advanceQuestion"),
     turns: t("settings.questions"),
   }),

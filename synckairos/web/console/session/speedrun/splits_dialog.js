@@ -107,9 +107,11 @@ export function openSplits(view) {
         file,
         button(t("run.import"), { icon: "upload", onclick: () => file.click() }),
         button(t("run.export"), { icon: "download", onclick: write }),
-        button(t("run.forget"), { icon: "trash", class: "quiet", onclick: forget }),
       ),
     ],
-    actions: may ? [button(t("run.save"), { class: "primary", onclick: apply })] : [],
+    actions: [
+      button(t("run.forget"), { icon: "trash", class: "danger", onclick: forget }),
+      may && button(t("run.save"), { class: "primary", onclick: apply }),
+    ],
   });
 }
