@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.backend import Api
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
 from tests.e2e.console import Console, read_face
+from tests.e2e.states import still
 from tests.support import live
 from tests.support.live import Service
 from tests.support.proxy import Proxy
@@ -60,6 +61,7 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
     for width, height in ((1280, 300), (160, 60), (390, 844), (1920, 1080)):
         await page.set_viewport_size({"width": width, "height": height})
         await page.wait_for_function("document.querySelector('.bare-clocks').clientWidth === innerWidth")
+        await still(page)
         shown = await page.evaluate(SHOWN)
         assert shown["grounds"] == [CLEAR, CLEAR]
         assert shown["color"] == "rgb(255, 204, 0)"
@@ -83,12 +85,12 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
     await expect(timers).to_have_text(re.compile(r"(10:00|9:5\d)"))
     await page.goto(f"{console.service}{path}&owner={first}")
     await expect(timers).to_have_text(re.compile(r"9:5\d"))
-    still = await timers.text_content() or ""
+    face = await timers.text_content() or ""
     state = await api.get(game["session_id"])
     left = next(
         each["time_remaining_ms"] for each in state["participants"] if each["participant_id"] == first
     )
-    least, most = read_face(still)
+    least, most = read_face(face)
     assert least <= left <= most
     await page.goto(f"{console.service}{path}&owner={second}&names")
     await expect(timers).to_have_count(1)

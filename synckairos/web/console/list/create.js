@@ -5,7 +5,7 @@ import { Unreadable, clearErrors, focusFirstError, showErrors, textField } from 
 import { MODES, MODE_HINTS, TITLES } from "./modes.js";
 import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
-import { defaultNames, presetTexts, useButton } from "./presets.js";
+import { defaultNames, presetTexts } from "./presets.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { splitsPart } from "./splits.js";
@@ -14,6 +14,7 @@ import { wordingOf } from "./wording.js";
 import { tagFrom } from "../shared/tags.js";
 import { timePart } from "./timing.js";
 import { askForToken, button, copy, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
+import { useButton } from "../shared/uses.js";
 
 /** The members of a config, in the order in which the request shows them. */
 const MEMBERS = [

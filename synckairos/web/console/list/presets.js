@@ -3,7 +3,6 @@
 import { readControl } from "./controls.js";
 import { has, t } from "../shared/i18n.js";
 import { playerName } from "../shared/names.js";
-import { formatClock } from "../shared/time.js";
 
 /** The groups, in the order in which they are shown. A preset in none of them is shown under `more`. */
 const GROUPS = [
@@ -91,12 +90,6 @@ export function presetTexts({ name, title, description, use }) {
     description: own(`preset.${name}Text`, description),
     when: own(`preset.${name}When`, use?.when ?? ""),
   };
-}
-
-/** What the session's page writes on the button of a preset's use, in the language of the page or as the preset has it. */
-export function useButton({ name, use }) {
-  const time = typeof use.body.add_ms === "number" ? formatClock(use.body.add_ms, { plus: true, tenths: false }) : "";
-  return has(`uses.${name}`) ? t(`uses.${name}`, { time, count: Math.round((use.body.add_ms ?? 0) / 60_000) }) : use.button;
 }
 
 const DAY_MS = 86_400_000;

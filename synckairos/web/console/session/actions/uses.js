@@ -4,6 +4,7 @@
 import { toast } from "../../shared/ui.js";
 import { t } from "../../shared/i18n.js";
 import { formatClock } from "../../shared/time.js";
+import { useButton } from "../../shared/uses.js";
 import { BOUNCE_MS } from "../device/touch.js";
 import { canAdjustClock, hasNext, isOver, ownClocks } from "../rules.js";
 
@@ -44,14 +45,6 @@ export function presetOf(state, presets) {
 /** What the call of a preset does, as far as the page knows: the last part of its path. */
 const kindOf = ({ method, path }) => `${method} ${path.split("/").pop()}`;
 
-/** The text of a preset's button in the language of the page, or as the preset has it. */
-function labelOf({ name, use }) {
-  const key = `uses.${name}`;
-  const time = typeof use.body.add_ms === "number" ? formatClock(use.body.add_ms, { plus: true, tenths: false }) : "";
-  const text = t(key, { time, count: Math.round((use.body.add_ms ?? 0) / 60_000) });
-  return text === key ? use.button : text;
-}
-
 export class Uses {
   /** @param {import("../session.js").Page} page */
   constructor(page) {
@@ -88,7 +81,7 @@ export class Uses {
 
   /** The text of a button that ends the turn; null: it has none of its own. */
   get switchLabel() {
-    return this.preset && kindOf(this.preset.use) === "POST switch" ? labelOf(this.preset) : null;
+    return this.preset && kindOf(this.preset.use) === "POST switch" ? useButton(this.preset) : null;
   }
 
   /** The text of the button beside those of every session; null: there is none, or not now. */
@@ -97,7 +90,7 @@ export class Uses {
     if (!this.preset || isOver(state) || kindOf(this.preset.use) !== "PATCH clock") return null;
     if (!actions.may("adjust") || !canAdjustClock(state)) return null;
     const isForRunning = this.preset.use.body.within_ms !== undefined || state.sync_mode === "per_cycle";
-    return isForRunning && state.status === "pending" ? null : labelOf(this.preset);
+    return isForRunning && state.status === "pending" ? null : useButton(this.preset);
   }
 
   /** Does what the button says. A key that bounces does it once. */
@@ -119,7 +112,7 @@ export class Uses {
     const owners = ownClocks(state) ? people.owners.map((each) => each.id) : [null];
     const given = await Promise.all(owners.map((owner) => session.add(owner, ms, options)));
     const time = formatClock(given[0]?.adjusted_ms ?? ms, { plus: true, tenths: false });
-    if (given.some((each) => each !== null)) toast(t("uses.given", { what: labelOf(this.preset), time }), { seconds: 3 });
+    if (given.some((each) => each !== null)) toast(t("uses.given", { what: useButton(this.preset), time }), { seconds: 3 });
     else toast(t("uses.early", { time: formatClock(withinMs, { tenths: false }) }), { seconds: 4 });
   }
 }
