@@ -58,6 +58,13 @@ def project(packed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     def make(folder: Path) -> None:
         shutil.copytree(ROOT / "tests/packaging/javascript", folder, dirs_exist_ok=True)
         npm(folder, "ci")
+        wanted = json.loads((folder / "package-lock.json").read_text())["packages"]
+        missing = [
+            name
+            for name, each in wanted.items()
+            if not each.get("optional") and not (folder / name / "package.json").exists()
+        ]
+        assert not missing, f"npm said nothing, and did not install {missing}"
         with tarfile.open(packed) as archive:  # as npm does it, but without asking the registry again
             archive.extractall(folder / "node_modules", filter="data")
         (folder / "node_modules/package").rename(folder / "node_modules/synckairos")
