@@ -16,6 +16,7 @@ from signal import SIGCONT, SIGSTOP
 
 from redis.exceptions import RedisError
 
+from synckairos.config import Address
 from synckairos.drill.deployment import Deployment, Member
 from synckairos.drill.network import Network
 
@@ -24,6 +25,8 @@ End = Callable[[], Awaitable[None]]
 
 ASKING_S = 30.0
 """How long to go on asking a Sentinel that refuses to replace the primary."""
+GIVEN_UP_S = 15.0
+"""After how long a Sentinel that has not replaced it is taken to have given up. Usually it needs a second."""
 
 
 class FaultFailed(Exception):
@@ -109,22 +112,39 @@ async def planned(scene: Scene) -> End:
 
 
 async def asked(scene: Scene) -> End:
-    """A Sentinel is asked to replace the primary, which is well and notices nothing. It ends by itself."""
-    sentinel, name = scene.deployment.sentinels[0], scene.deployment.name
+    """A Sentinel is asked to replace the primary, which is well and notices nothing. It ends by itself.
+
+    It is asked again where it has given up, as when no replica looked good enough: for a primary that is well
+    it does not try again by itself.
+    """
+    deployment = scene.deployment
+    sentinel, before = deployment.sentinels[0], await deployment.named()
     end = time.monotonic() + ASKING_S
     while True:
         try:
-            await sentinel.client.execute_command("SENTINEL", "FAILOVER", name)
-            break
+            await sentinel.client.execute_command("SENTINEL", "FAILOVER", deployment.name)
         except RedisError as error:  # it has not looked at the replicas yet, or is not done with a failover
             if time.monotonic() > end:
                 raise FaultFailed(f"SENTINEL FAILOVER: {error}") from error
             await asyncio.sleep(0.5)
+            continue
+        if await _is_replaced(deployment, before) or time.monotonic() > end:
+            break
 
     async def nothing() -> None:
         pass
 
     return nothing
+
+
+async def _is_replaced(deployment: Deployment, before: Address | None) -> bool:
+    """Whether another primary is named within GIVEN_UP_S."""
+    end = time.monotonic() + GIVEN_UP_S
+    while time.monotonic() < end:
+        if (await deployment.named()) not in (None, before):
+            return True
+        await asyncio.sleep(0.02)
+    return False
 
 
 END_BY_THEMSELVES = frozenset({"planned", "asked"})
