@@ -25,11 +25,13 @@ from synckairos.auth.grants import Revocation
 from synckairos.core.model import Options
 from tests.support import servers
 from tests.support.live import Service, Watcher, eventually, game, service, settings
+from tests.support.programs import ROOT
 from tests.support.records import Records
 from tests.support.tokens import Tokens
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+CLIENT = ROOT / "synckairos/web/synckairos.js"
 ANNA = "aaaaaaaa-0000-4000-8000-000000000001"
 BEN = "bbbbbbbb-0000-4000-8000-000000000002"
 
@@ -175,7 +177,10 @@ async def test_a_bad_token_closes_and_nothing_is_asked_of_redis(
         if first is not None:
             await client.socket.send(first)
         assert await client.closed() == code
-        assert client.socket.close_reason
+        reason = client.socket.close_reason
+        assert reason
+    # From these words the JavaScript client knows that its token was late, and not bad.
+    assert what != "silence" or f'LATE_TOKEN = "{reason}";' in CLIENT.read_text()
     assert asked == []
     assert live.context.relay.topics == 0
 

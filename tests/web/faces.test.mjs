@@ -82,6 +82,14 @@ test("without warnings a clock is short of time, and very short, by its length",
   assert.deepEqual(thresholds({ warnings_ms: [] }, 3_600_000), [20_000, 10_000]);
 });
 
+test("a clock that was cut is short of time by the length of the others, where turns have no time of their own", () => {
+  const anna = { total_time_ms: 9_000, time_remaining_ms: 9_000 };
+  assert.equal(face(game({ anna })).level, "warn");
+  assert.equal(face(game({ anna, warnings_ms: [2_000] })).level, "calm");
+  const turns = game({ time_per_cycle_ms: 8_000, total_time_ms: 3_600_000 });
+  assert.deepEqual(thresholds(turns, 8_000), [4_000, 2_000]);
+});
+
 test("a clock is short of time from the session's highest warning on", () => {
   const levels = [0, 30_000, 50_000].map((ran) => face(game({ ran, warnings_ms: [10_000, 30_000] })).level);
   assert.deepEqual(levels, ["calm", "warn", "urgent"]);

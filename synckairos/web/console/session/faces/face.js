@@ -18,11 +18,19 @@ import { entryOf } from "../people.js";
  * @property {number | null} share The share of the whole that is left, 0 to 1; null without a limit.
  */
 
-/** The full clocks (ms) of all who have one of their own. */
-const wholesOf = ({ sync_mode: mode, groups, participants }) =>
-  (mode === "per_group" ? groups : mode === "per_participant" ? participants : [])
-    .filter((each) => each.total_time_ms !== null)
-    .map((each) => each.total_time_ms + each.time_used_ms);
+/** The longest full clock (ms) of each state: each clock of it asks, in each frame. @type {WeakMap<object, number>} */
+const longest = new WeakMap();
+
+/** The longest full clock (ms) of all that a state has; 0 when none has a limit. */
+function longestOf(state) {
+  if (!longest.has(state)) {
+    let owners = [];
+    if (state.sync_mode === "per_group") owners = state.groups.map((each) => each.group_id);
+    if (state.sync_mode === "per_participant") owners = state.participants.map((each) => each.participant_id);
+    longest.set(state, Math.max(0, ...owners.map((owner) => wholeOf(state, owner) ?? 0)));
+  }
+  return longest.get(state);
+}
 
 /**
  * The times (ms) below which a clock is at the levels [warn, urgent]. They follow from the session's highest
@@ -32,7 +40,7 @@ export function thresholds(state, wholeMs) {
   // A warning at zero or in overtime is a bell, and does not say when time is short.
   const early = state.warnings_ms.filter((ms) => ms > 0);
   const highest = early.length > 0 ? Math.max(...early) : null;
-  const whole = Math.max(wholeMs ?? 60_000, ...wholesOf(state));
+  const whole = Math.max(wholeMs ?? 60_000, longestOf(state));
   const warn = highest ?? Math.min(20_000, Math.max(whole / 6, Math.min(10_000, whole / 2)));
   return [warn, Math.min(10_000, warn / 2)];
 }
