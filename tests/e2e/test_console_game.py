@@ -20,6 +20,7 @@ from tests.e2e.console import (
     ten_frames,
     their_turn,
 )
+from tests.e2e.states import still
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -42,7 +43,8 @@ def players_of(game: State) -> dict[str, str]:
 
 
 async def colour(page: Page, name: str) -> str:
-    """The text of a half's clock."""
+    """The colour of a half, once it has changed to it."""
+    await still(page)
     found: str = await half(page, name).evaluate("(each) => getComputedStyle(each).backgroundColor")
     return found
 

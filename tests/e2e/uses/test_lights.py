@@ -11,6 +11,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.e2e.backend import Api
 from tests.e2e.console import Console, half, press
+from tests.e2e.states import still
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,6 +82,7 @@ async def test_a_speech_is_green_yellow_and_red_and_its_overtime_runs_on(api: Ap
     await api.do(session_id, "start")
     await expect(timer).to_have_text(re.compile(r"6:5\d"))
     await expect(wall).not_to_have_attribute("style", re.compile("light"))
+    await still(page)
     before = await wall.evaluate("(wall) => getComputedStyle(wall).backgroundColor")
     await left(api, session_id, 119_000)
     await shows(wall, GREEN, "Go on")
@@ -140,6 +142,7 @@ async def test_the_lights_of_a_session_have_its_colours_texts_and_sounds(api: Ap
     await page.get_by_role("button", name="Turn sound on").click()
     await page.get_by_role("button", name="Start", exact=True).tap()
     await expect(press(page, "Anna")).to_have_accessible_name("Anna, on the move: press to end the turn")
+    await still(page)
     calm = await half(page, "Anna").evaluate("(half) => getComputedStyle(half).backgroundColor")
     assert await page.evaluate("vibrations.length") == 0, "nobody tapped a clock"
     await api.adjust(session_id, anna, total_time_ms=30_700)
