@@ -368,6 +368,12 @@ async def still(page: Page) -> None:
     await page.evaluate(_STILL)
 
 
+async def resize(page: Page, width: int, height: int) -> None:
+    """Gives a page another size, in CSS pixels, and waits until it is laid out for it."""
+    await page.set_viewport_size({"width": width, "height": height})
+    await still(page)
+
+
 async def show(page: Page, url: str, state: State, settled_ms: float) -> None:
     """Opens a state, and does what its user does."""
     await page.goto(url)

@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, announced, half, press, their_turn
+from tests.e2e.states import resize
 from tests.support.live import Service
 from tests.support.proxy import Proxy
 
@@ -318,7 +319,7 @@ async def test_no_page_scrolls_sideways_on_any_screen(api: Api, console: Console
     for name, path in (await all_pages(api)).items():
         await show(page, api.url + path)
         for width, height in ((320, 568), (390, 844), (844, 390), (768, 1024), (1280, 720), (1920, 1080)):
-            await page.set_viewport_size({"width": width, "height": height})
+            await resize(page, width, height)
             over = await page.evaluate(
                 """() => [document.documentElement, document.querySelector("#stage") ?? document.body]
                      .map((each) => each.scrollWidth - each.clientWidth)"""

@@ -10,7 +10,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
-from tests.e2e.console import Console
+from tests.e2e.console import Console, zone_where_it_is
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -48,7 +48,9 @@ def item(page: Page, name: str) -> Any:
 
 
 async def test_an_agenda_is_pasted_scheduled_and_begins(api: Api, console: Console) -> None:
-    visitor = await console.visitor(viewport={"width": 1280, "height": 760}, locale="en-GB")
+    visitor = await console.visitor(
+        viewport={"width": 1280, "height": 760}, timezone_id=zone_where_it_is(10), locale="en-GB"
+    )
     page = await visitor.open(f"{console.service}/#new")
     await page.get_by_role("link", name="Agenda").click()
     lines = page.get_by_label("Items, one a line")

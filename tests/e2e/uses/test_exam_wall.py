@@ -11,12 +11,11 @@ from playwright.async_api import Page, expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.console import Console, zone_where_it_is
+from tests.e2e.states import resize
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MINUTE = 60_000
-
-TWO_FRAMES = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 FACTS = """() => {
   const sizeOf = (each) => parseFloat(getComputedStyle(each).fontSize);
@@ -156,8 +155,7 @@ async def test_the_wall_of_an_exam_is_read_from_ten_metres_on_every_screen(
         await api.do(state["session_id"], "start")
         await expect(page.get_by_text("In progress")).to_be_visible()
         for width, height in ((1920, 1080), (1280, 760), (844, 390), (390, 844)):
-            await page.set_viewport_size({"width": width, "height": height})
-            await page.evaluate(TWO_FRAMES)
+            await resize(page, width, height)
             seen = await page.evaluate(FACTS)
             place = f"{rows} rows at {width}x{height}"
             for fact in ("inside", "within", "apart", "newsInside"):
@@ -190,8 +188,7 @@ async def test_an_announcement_is_on_every_wall_and_can_be_taken_back(api: Api, 
     await expect(news.get_by_role("listitem")).to_have_count(2)
     await expect(news.get_by_role("listitem").first).to_contain_text(re.compile(r"\d+:\d\d"))
     # It has the size that fits, also for somebody who asked for less motion.
-    await wall.set_viewport_size({"width": 390, "height": 844})
-    await wall.evaluate(TWO_FRAMES)
+    await resize(wall, 390, 844)
     assert await news.evaluate(
         """(news) => news.scrollWidth <= news.parentElement.clientWidth
                      && news.scrollHeight <= news.parentElement.clientHeight"""

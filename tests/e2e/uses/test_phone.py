@@ -13,6 +13,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
 from tests.e2e.console import Console, half, press, their_turn, zone_where_it_is
+from tests.e2e.states import resize, still
 from tests.support.live import Service
 from tests.support.proxy import Proxy
 
@@ -59,11 +60,6 @@ async def players(api: Api, *names: str, **more: Any) -> State:
     )
 
 
-async def two_frames(page: Page) -> None:
-    """Waits until everything is laid out."""
-    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
 async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
     api: Api, service: Service, invite: Invite
 ) -> None:
@@ -86,11 +82,11 @@ async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
         async def all_boxes() -> list[dict[str, list[float]]]:
             found = []
             for width, height, view in places:
-                await page.set_viewport_size({"width": width, "height": height})
+                await resize(page, width, height)
                 await page.locator(f"input[name=view][value={view.split()[-1]}]").evaluate(
                     "(each) => each.click()"
                 )
-                await two_frames(page)
+                await still(page)
                 found.append(await page.evaluate(BOXES))
             return found
 
@@ -110,7 +106,7 @@ async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
         for now, then in zip(toasted, before, strict=True):
             assert {name: box for name, box in now.items() if "Dismiss" not in name} == then
         # The messages do not catch the taps either: the clock below them is pressed.
-        await page.set_viewport_size({"width": 390, "height": 844})
+        await resize(page, 390, 844)
         await page.locator("input[name=view][value=clock]").evaluate("(each) => each.click()")
         for message in (lost, toast):
             box = await message.bounding_box()
@@ -138,8 +134,7 @@ async def test_no_button_stands_alone_on_its_row_at_any_width(api: Api, console:
             await api.do(session_id, {"running": "start", "paused": "pause", "completed": "complete"}[status])
             await page.wait_for_selector(f"#app[data-status={status}]")
         for width in range(320, 1281, 40):
-            await page.set_viewport_size({"width": width, "height": 760})
-            await two_frames(page)
+            await resize(page, width, 760)
             rows = await page.evaluate(ROWS)
             assert len(rows) <= 2, (status, width, rows)
             assert min(rows) >= 2, (status, width, rows)
@@ -164,7 +159,7 @@ async def test_four_and_three_players_sit_around_one_phone(api: Api, console: Co
         await press(page, name).tap()
         await their_turn(page, following)
     await api.reaches(session_id, 6)
-    await page.set_viewport_size({"width": 844, "height": 390})
+    await resize(page, 844, 390)
     assert await page.evaluate(TURNED, names) == [
         [0, True, "left", "bottom"],
         [180, True, "left", "top"],
@@ -183,7 +178,7 @@ async def test_four_and_three_players_sit_around_one_phone(api: Api, console: Co
     await expect(page.locator("#app")).to_have_attribute("data-around", "4")
 
     trio = await players(api, "Eva", "Finn", "Gro", view="clock")
-    await page.set_viewport_size({"width": 390, "height": 844})
+    await resize(page, 390, 844)
     await page.goto(f"{api.url}/s/{trio['session_id']}")
     await expect(half(page, "Gro")).to_be_visible()
     turned = await page.evaluate(TURNED, ["Eva", "Finn", "Gro"])

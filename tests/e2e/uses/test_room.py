@@ -17,6 +17,7 @@ from playwright.async_api import Locator, Page, Route, expect
 from tests.e2e.backend import Api
 from tests.e2e.browser import Invite
 from tests.e2e.console import WITHOUT_A_LIST, Console, drawn_code, read_face, their_turn
+from tests.e2e.states import resize
 from tests.support.audit_service import Audited, Machines, audited, machines
 from tests.support.pool import Pool
 from tests.support.qr import library_code
@@ -281,7 +282,7 @@ async def test_without_a_list_a_room_has_what_this_browser_made(api: Api, consol
     await expect(page.locator(".board:not(.skeleton)")).to_have_count(60)
     await expect(page.get_by_text("Only boards that this browser knows are shown")).to_be_visible()
     for width, height in ((390, 844), (844, 390), (1024, 768), (1920, 1080)):
-        await page.set_viewport_size({"width": width, "height": height})
+        await resize(page, width, height)
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
         sides = await page.locator(".board").evaluate_all(
             "cards => cards.map((card) => [card.scrollWidth, card.clientWidth])"
