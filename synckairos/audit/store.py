@@ -311,6 +311,19 @@ ORDER BY tagged_at DESC, session_id DESC LIMIT $5
 """
 
 
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of an error that nobody has taken, unless it comes of a connection that was cut off on purpose.
+
+    Where calls are cancelled and connections closed, as at the end of a process, asyncpg leaves behind what
+    it had begun on them. asyncio would tell of that with a traceback, though nothing is wrong.
+    """
+    error = context.get("exception")
+    if isinstance(error, (asyncpg.ConnectionDoesNotExistError, ConnectionError)):
+        log.debug("a connection to the audit store was cut off", reason=error_text(error))
+    else:
+        loop.default_exception_handler(context)
+
+
 class Store:
     """The store at a PostgreSQL URL, with a pool of connections that is made when it is first used.
 
@@ -382,6 +395,7 @@ class Store:
     async def _open(self) -> asyncpg.Pool[asyncpg.Record]:
         async with self._opening:
             if self._pool is None:
+                asyncio.get_running_loop().set_exception_handler(_tell)
                 self._pool = await asyncpg.create_pool(
                     self._database_url,
                     min_size=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import uuid
@@ -16,6 +17,7 @@ from synckairos.audit.rows import Batch, Entry
 from synckairos.audit.store import VERSION_TAKEN, Store, Stored
 from synckairos.breakers.breaker import FAILURES
 from synckairos.errors import CircuitOpen, StorageUnavailable
+from synckairos.supervision import cancel
 from tests.support.audit_rows import EPOCH, event, participant, snapshot
 from tests.support.postgres import PostgresServer
 
@@ -359,6 +361,25 @@ async def test_every_call_says_so_when_postgresql_is_away(own_postgres: Postgres
         assert refused.value.context == {"dependency": "postgresql"}
         await asyncio.to_thread(own_postgres.start)
         assert await store.ping()
+
+
+async def test_a_store_that_is_closed_at_any_moment_says_nothing_of_what_it_cuts_off(
+    shared_postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def use(store: Store) -> None:
+        while True:
+            async with store.connection() as connection:
+                await connection.fetchval("SELECT 1")
+
+    url = await asyncio.to_thread(shared_postgres.database)
+    for _ in range(20):
+        async with Store(url, max_size=3) as store:
+            tasks = [asyncio.create_task(use(store)) for _ in range(3)]
+            await asyncio.sleep(random.uniform(0, 0.02))
+            await cancel(*tasks)
+        await asyncio.sleep(0.01)
+        gc.collect()  # asyncio tells of errors that nobody took when it forgets them
+    assert [each.message for each in caplog.records if each.name == "asyncio"] == []
 
 
 async def test_a_server_that_stands_still_is_waited_for_so_long_and_no_longer(

@@ -8,7 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.browser import NETWORK_IS_GONE, Invite
