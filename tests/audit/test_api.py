@@ -413,6 +413,7 @@ async def test_a_picture_from_postgresql_alone(running: Audited) -> None:
 async def test_a_picture_of_many_events(running: Audited, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("synckairos.audit.timeline.MAX_EVENTS", 20)
     session = await running.play(40)
+    await running.archived()  # until then the first events may be in the queue only, and in no log
     response = await running.api.get(at(session, "/timeline.svg"))
     assert "versions 1 to 20 of 42" in "".join(ET.fromstring(response.content).itertext())
 

@@ -21,7 +21,7 @@ from synckairos.bench.loadtest import audience, charts, objectives, page, summar
 from synckairos.bench.loadtest.audience import _decode, _note
 from synckairos.bench.loadtest.gauges import Gauges
 from synckairos.bench.loadtest.plan import FULL
-from synckairos.bench.loadtest.result import Result
+from synckairos.bench.loadtest.result import Result, report
 from synckairos.bench.loadtest.samples import Samples, over_time, per_second
 from synckairos.run.processes import free_port
 from tests.support import programs
@@ -251,6 +251,7 @@ def test_nothing_to_judge_is_not_missed_but_a_lost_event_is() -> None:
     idle = result(seen=audience.Outcome())
     assert judged(idle)["expiry"] == (0, 0, None)
     assert idle.met
+    assert all(each.met is not False for each in report(idle, quick=True).figures)
     assert not result(stored=199).met
     assert result(stored=None, happened=None).met
 

@@ -107,7 +107,7 @@ def report(result: Result, *, quick: bool) -> Report:
                 name=name if bound_s is None else f"{name} within {bound_s * 1e3:g} ms",
                 value=each.share * 100,
                 unit="%",
-                at_least=each.objective.share * 100,
+                at_least=None if each.met is None else each.objective.share * 100,
             )
         )
         if each.samples is not None:
