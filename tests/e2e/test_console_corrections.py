@@ -254,6 +254,7 @@ async def test_the_total_beside_the_turns_is_changed(api: Api, console: Console)
     await expect(page.locator("#stage")).to_contain_text("Session: 15:00 left")
     assert (await api.get(session_id))["total_remaining_ms"] == 15 * MINUTE_MS
     await page.get_by_role("button", name="Start", exact=True).click()
+    await page.wait_for_selector("#app[data-status=running]")
     await page.keyboard.press("t")
     await expect(dialog.get_by_label("Whose clock")).to_have_value("")
 

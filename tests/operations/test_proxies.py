@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import itertools
+import ipaddress
 import json
 import socket
 import uuid
@@ -71,12 +71,12 @@ async def client(proxy: Proxy) -> AsyncIterator[httpx.AsyncClient]:
         yield opened
 
 
-_numbers = itertools.count(1)
+_addresses = ipaddress.ip_network("127.1.0.0/16").hosts()
 
 
 def new_address() -> str:
     """An address of this machine that has used up none of its limits."""
-    return f"127.0.1.{next(_numbers)}"
+    return str(next(_addresses))
 
 
 def of(proxy: Proxy, address: str | None = None) -> httpx.AsyncClient:
