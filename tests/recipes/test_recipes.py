@@ -241,7 +241,7 @@ class TestDays:
 
     async def test_a_hackathon_starts_by_itself(self, client: SyncKairos) -> None:
         days = recipe("Days instead of minutes")
-        start = await server_now(client) + 150
+        start = await server_now(client) + 1_000
         async with client.session(await days.new_hackathon(client, "Jam", start)) as session:
             async with asyncio.timeout(PATIENCE_S):
                 while session.state.status != "running":
@@ -407,9 +407,10 @@ class TestAuction:
             lot = auction.Lot(session)
             await session.start()
             await session.set(None, 9_000)
-            await session.schedule(ends_at_ms=await server_now(client) + 200)
+            await session.schedule(ends_at_ms=await server_now(client) + 60_000)
             assert await lot.bid("Anna", 10)
             assert lot.added_ms == 10_000
+            await session.schedule(ends_at_ms=await server_now(client) + 50)
             assert await asyncio.wait_for(lot.sold(), PATIENCE_S) == ("Anna", 10)
             assert session.state.status == "completed"
             assert not await lot.bid("Ben", 11)
@@ -503,7 +504,7 @@ class TestExam:
         self, client: SyncKairos
     ) -> None:
         exam = recipe("Exam")
-        start = await server_now(client) + 200
+        start = await server_now(client) + 1_000
         sessions = await exam.new_exam(
             client, "Maths", {"Anna": 60, "Ben": 75, "The room": 60}, start, start + 7_200_000
         )
@@ -578,7 +579,7 @@ class TestExam:
     async def test_the_room_closes_whatever_the_clocks_say(self, client: SyncKairos) -> None:
         exam = recipe("Exam")
         sessions = await self.started(client, {"Anna": 60})
-        closes = await server_now(client) + 150
+        closes = await server_now(client) + 1_000
         await exam.together(client, sessions.values(), lambda one: one.schedule(ends_at_ms=closes))
         state = await client.handle(sessions["Anna"]).over(timeout=PATIENCE_S, every_s=0.1)
         assert (state.status, instant_ms(state.session_completed_at or "")) == ("completed", closes)
