@@ -10,9 +10,10 @@ register(`data:text/javascript,${encodeURIComponent(`export const resolve = (nam
   name === "/synckairos.js" ? { url: ${JSON.stringify(client)}, shortCircuit: true } : next(name, context);`)}`);
 
 const web = "../../synckairos/web/console";
+const { LANGUAGES } = await import(`${web}/shared/i18n.js`);
 const { readPairings, MOST_BOARDS } = await import(`${web}/room/pairings.js`);
 const { foldTag, tagFrom, tagsOf, roomPath } = await import(`${web}/shared/tags.js`);
-const { boardOf, countsOf, kindsOf, matches, sorted } = await import(`${web}/room/boards.js`);
+const { boardOf, countsOf, kindsOf, matches, sorted, withoutFollowed } = await import(`${web}/room/boards.js`);
 
 const read = (text, options) => readPairings(text, options);
 const boards = (text, options) => {
@@ -50,6 +51,31 @@ test("a table has a heading, quotes, and a time where it says so", () => {
   assert.deepEqual(boards("White\tBlack\tRating\nAnna\tBen\t1800"), [[1, "Anna", "Ben"]]);
 });
 
+test("a heading is one in each language of the console", async () => {
+  for (const code of Object.keys(LANGUAGES)) {
+    const { default: texts } = await import(`${web}/texts/${code}.js`);
+    const heading = (...keys) => keys.map((key) => texts[key]).join(";");
+    const players = `${heading("make.time", "name.black", "name.white", "make.board")}\n;Ben;Anna;7`;
+    assert.deepEqual(boards(players), [[7, "Anna", "Ben"]], code);
+    assert.deepEqual(boards(`${heading("make.first", "make.second")}\nAnna;Ben`), [[1, "Anna", "Ben"]], code);
+    assert.deepEqual(boards(`${heading("make.name", "make.board")}\nHall A;3`, { names: 1 }), [[3, "Hall A"]], code);
+  }
+  assert.deepEqual(boards("Weiß,Schwarz\nAnna,Ben"), [[1, "Anna", "Ben"]]);
+  assert.deepEqual(boards("NR.\tWEISS\tSCHWARZ\n4\tAnna\tBen"), [[4, "Anna", "Ben"]]);
+  assert.deepEqual(boards("Echiquier;Blancs;Noirs\n2;Anna;Ben"), [[2, "Anna", "Ben"]]);
+});
+
+test("who has a bye gets no board, and is named", () => {
+  for (const bye of ["bye", "BYE", "(bye)", "spielfrei", "Exempt", "descansa", "轮空"]) {
+    const { pairings, problems: wrong, byes } = read(`Cleo - ${bye}\nAnna - Ben\n${bye}, Dan`);
+    assert.deepEqual([pairings.map(({ board, names }) => [board, ...names]), wrong, byes], [[[1, "Anna", "Ben"]], [], ["Cleo", "Dan"]], bye);
+  }
+  assert.deepEqual(read("Board;White;Black\n1;Cleo;bye\n1;Anna;Ben").byes, ["Cleo"]);
+  assert.deepEqual(read("Cleo - bye"), { pairings: [], problems: [], byes: ["Cleo"] });
+  assert.deepEqual(boards("Byers - Exemptov\nbye-bye - Ben"), [[1, "Byers", "Exemptov"], [2, "bye-bye", "Ben"]]);
+  assert.deepEqual(boards("bye", { names: 1 }), [[1, "bye"]]);
+});
+
 test("where a session has no players of its own, a line is its name", () => {
   assert.deepEqual(boards("Hall A, left\nRoom 101 - upstairs", { names: 1 }), [[1, "Hall A, left"], [2, "Room 101 - upstairs"]]);
   assert.deepEqual(boards("Board,Name,Time\n2,Hall A,90\n", { names: 1 }), [[2, "Hall A", "90"]]);
@@ -66,7 +92,7 @@ test("each problem names its line, and nothing is read of such a text", () => {
   assert.deepEqual(problems("white,black"), ["1 empty"]);
   const many = Array.from({ length: MOST_BOARDS + 1 }, (_, place) => `A${place} - B${place}`).join("\n");
   assert.deepEqual(problems(many), [`${MOST_BOARDS + 1} most`]);
-  assert.deepEqual(read(" \n\n"), { pairings: [], problems: [] });
+  assert.deepEqual(read(" \n\n"), { pairings: [], problems: [], byes: [] });
 });
 
 test("tags are what the service takes for tags", () => {
@@ -119,6 +145,20 @@ test("boards are found by number or name, filtered and sorted", () => {
   assert.deepEqual(numbers(made.filter((each) => matches(each, "zoe ben"))), [3, 2, 12, 5, 4]);
   assert.deepEqual(numbers(made.filter((each) => matches(each, "#2"))), [2]);
   assert.equal(made.filter((each) => matches(each, "  ")).length, 6);
+});
+
+test("a game that is over and has its rematch in the room has no card of its own", () => {
+  const one = (number, status, next) => {
+    const made = state(number, status, 60_000);
+    return { ...made, metadata: { ...made.metadata, ...(next ? { next_session: state(next, "pending", 0).session_id } : {}) } };
+  };
+  const left = (...states) => withoutFollowed(states).map((each) => each.metadata.board);
+  assert.deepEqual(left(one(2, "running"), one(1, "completed", 2), one(3, "expired")), [2, 3]);
+  assert.deepEqual(left(one(3, "pending"), one(2, "expired", 3), one(1, "completed", 2)), [3]);
+  // One that goes on all the same stays, and so does one whose rematch is not here.
+  assert.deepEqual(left(one(2, "running"), one(1, "paused", 2), one(3, "completed", 9)), [2, 1, 3]);
+  // A circle of sessions hides none of them.
+  assert.deepEqual(left(one(1, "completed", 2), one(2, "completed", 1)), [1, 2]);
 });
 
 test("a state without participants or with odd metadata has a card all the same", () => {

@@ -105,9 +105,10 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             await expect(page.get_by_role("button", name="Make boards")).to_be_disabled()
             await pairings.fill("board,white,black,time\n1,Anna,Ben,\n2,Cleo,Dan,ten\n")
             await expect(page.get_by_text("Line 3: “ten” cannot be read as a time control")).to_be_visible()
-            await pairings.fill('board,white,black,time\n1,Anna,Ben,\n2,Cleo,"Dan, Jr.",10+5\n3,Eva,Finn,\n')
+            await pairings.fill('board,white,black,time\n1,Anna,Ben,\n2,Cleo,"Dan, Jr.",10+5\n3,Eva,Finn,\n4,Gus,bye,\n')
             await expect(page.get_by_role("row")).to_have_count(4)
             await expect(page.get_by_role("row").nth(2)).to_have_text("2CleoDan, Jr.10+5")
+            await expect(page.get_by_text("Gus has a bye, and so no board")).to_be_visible()
 
             # An answer that is lost on the way makes no board twice.
             lost: list[str] = []
@@ -216,13 +217,15 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             await page.context.close()  # before the service stops
 
 
+def token(*roles: str) -> str:
+    """A token of the club."""
+    claims = {"sub": roles[0], "tenant": "club", "roles": list(roles), "exp": time.time() + 3600}
+    return jwt.encode(claims, SECRET, "HS256")
+
+
 async def test_players_and_watchers_get_links_and_codes_and_a_viewer_no_buttons(
     there: Machines, invite: Invite
 ) -> None:
-    def token(*roles: str) -> str:
-        claims = {"sub": roles[0], "tenant": "club", "roles": list(roles), "exp": time.time() + 3600}
-        return jwt.encode(claims, SECRET, "HS256")
-
     async with a_service(there, AUTH_MODE="jwt", JWT_SECRET=SECRET) as made:
         url = f"http://127.0.0.1:{made.service.port}"
         async with Api(url, token("service")) as api:
@@ -268,6 +271,54 @@ async def test_players_and_watchers_get_links_and_codes_and_a_viewer_no_buttons(
             await expect(viewer.get_by_role("link", name="New boards …")).to_have_count(0)
             for each in (page, player, viewer):
                 await each.context.close()  # before the service stops
+
+
+async def test_the_sheet_has_all_boards_that_were_made_and_keeps_its_links(
+    there: Machines, invite: Invite
+) -> None:
+    """The list has a session only when its audit is stored, and that may be long after it was made."""
+    database = await asyncio.to_thread(there.postgres.database)
+    async with audited(there.server, there.rq, database, AUTH_MODE="jwt", JWT_SECRET=SECRET) as made:
+        url = f"http://127.0.0.1:{made.service.port}"
+        async with Api(url, token("service")) as api:
+            page = await Console(invite, url).open(f"/room/late#token={token('service')}")
+            await page.get_by_role("link", name="New boards …").first.click()
+            await page.get_by_label("Pairings").fill("Anna - Ben\nCleo - Dan\nEva - Finn\nGus - Hana")
+            await page.get_by_role("button", name="Make 4 boards").click()
+            await expect(page.get_by_text("4 boards were made")).to_be_visible()
+            await page.locator(".make-account").get_by_role("link", name="Links and codes …").click()
+            await expect(page.locator(".sheet-tools").get_by_text("All 4 boards")).to_be_visible()
+            await page.get_by_role("button", name="Make 12 links").click()
+            cells = page.locator(".sheet-cell")
+            await expect(cells).to_have_count(12)
+            links = "links => links.map((link) => link.href)"
+            first = await cells.get_by_role("link").evaluate_all(links)
+
+            # There and back: the same links, and none to make, also once the list has the boards.
+            await page.locator(".sheet-tools").get_by_role("link", name="Back").click()
+            await expect(board(page, 4)).to_contain_text("Gus")
+            await made.archived()
+            async with page.expect_response(re.compile("tag=late")) as answer:
+                pass
+            assert len((await (await answer.value).json())["data"]["sessions"]) == 4
+            assert await numbers(page) == ["1", "2", "3", "4"]
+            await page.get_by_role("link", name="Links and codes …").click()
+            await expect(cells).to_have_count(12)
+            assert await cells.get_by_role("link").evaluate_all(links) == first
+            await expect(page.get_by_role("button", name=re.compile("^Make"))).to_be_hidden()
+
+            # A board that comes while the sheet is shown gets links of its own.
+            await tagged(api, "late", 5, "Ida", "Jon")
+            await made.archived()
+            await page.get_by_role("button", name="Make 3 links").click()
+            await expect(cells).to_have_count(15)
+            assert (await cells.get_by_role("link").evaluate_all(links))[:12] == first
+            # Another choice shows others, and the way back from it those that were made.
+            await page.get_by_label("Watching").uncheck()
+            await expect(cells).to_have_count(10)
+            await page.get_by_label("Watching").check()
+            await expect(cells).to_have_count(15)
+            await page.context.close()  # before the service stops
 
 
 async def test_without_a_list_a_room_has_what_this_browser_made(api: Api, console: Console) -> None:

@@ -4,6 +4,7 @@
 import { adopt } from "/synckairos.js";
 import { activeOwner, glanceAt, ownersOf } from "../shared/glance.js";
 import { nameGiven, titleOf } from "../shared/names.js";
+import { nextSessionOf } from "../shared/next.js";
 
 /** A card has a row for each of so many owners; of more only the current one. */
 export const MOST_ROWS = 4;
@@ -46,6 +47,25 @@ export function boardOf(state) {
     more: Math.max(0, all.length - owners.length),
     words: fold([title, ...names].join(" ")),
   };
+}
+
+/**
+ * The states without those that are over and go on in another one of them, such as a game that has its rematch
+ * here: a table shows what is played at it now.
+ */
+export function withoutFollowed(states) {
+  const byId = new Map(states.map((state) => [state.session_id, state]));
+  const next = (state) => (OVER.has(state.status) ? byId.get(nextSessionOf(state)) : undefined);
+  return states.filter((state) => {
+    // Metadata may also name sessions in a circle. Of those each stays.
+    const seen = new Set();
+    let last = state;
+    while (next(last) && !seen.has(last)) {
+      seen.add(last);
+      last = next(last);
+    }
+    return last === state;
+  });
 }
 
 const fold = (text) => text.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();

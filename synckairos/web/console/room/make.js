@@ -4,7 +4,7 @@
 
 import { readControl, explainControl } from "../list/controls.js";
 import { defaultNames, groupPresets, needsLongClocks, presetTexts } from "../list/presets.js";
-import { t } from "../shared/i18n.js";
+import { list, t } from "../shared/i18n.js";
 import { askForToken, button, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 import { forEach, newKey, reasonOf } from "./bulk.js";
 import { keep } from "./known.js";
@@ -64,7 +64,7 @@ export function makeView(room) {
   /** @type {object[] | null} The service's presets that have what a board needs. */
   let presets = null;
   /** What the text says. */
-  let found = { pairings: [], problems: [] };
+  let found = { pairings: [], problems: [], byes: [] };
   /** What is being made, or was begun and not finished: the configs with their keys. */
   let batch = null;
   let stopped = false;
@@ -118,12 +118,12 @@ export function makeView(room) {
     const times = found.pairings
       .filter(({ time }) => time !== "" && readControl(time) === null)
       .map(({ line, time }) => ({ line, what: "time", values: { text: time } }));
-    if (times.length > 0) found = { pairings: [], problems: times };
+    if (times.length > 0) found = { pairings: [], problems: times, byes: [] };
     showPreview(clock.value === OWN && !read);
   }
 
   function showPreview(isUnreadable) {
-    const { pairings, problems } = found;
+    const { pairings, problems, byes } = found;
     submit.disabled = pairings.length === 0 || isUnreadable;
     setText(submit, pairings.length === 0 ? t("make.none") : t("make.submit", { count: pairings.length }));
     if (problems.length > 0) {
@@ -136,8 +136,9 @@ export function makeView(room) {
       return;
     }
     text.removeAttribute("aria-invalid");
+    const without = byes.length > 0 && note("", h("p", {}, t("make.byes", { count: byes.length, names: list(byes) })));
     if (pairings.length === 0) {
-      fill(preview, h("p", { class: "muted" }, t("make.nothing")));
+      fill(preview, without || h("p", { class: "muted" }, t("make.nothing")));
       return;
     }
     const hasTimes = pairings.some(({ time }) => time !== "");
@@ -150,6 +151,7 @@ export function makeView(room) {
           h("thead", {}, h("tr", {}, [t("make.board"), ...sides, ...(hasTimes ? [t("make.time")] : [])].map((each) => h("th", { scope: "col" }, each)))),
           h("tbody", {}, pairings.map(({ board, names, time }) =>
             h("tr", {}, h("th", { scope: "row", class: "digits" }, board), names.map((each) => h("td", {}, each)), hasTimes && h("td", { class: time === "" ? "usual" : "" }, time || chosenClock())))))),
+      without,
     );
   }
 
@@ -174,7 +176,7 @@ export function makeView(room) {
     if (batch === null) {
       if (found.pairings.length === 0) return;
       const key = newKey();
-      batch = found.pairings.map((pairing, place) => ({ pairing, config: configOf(pairing), key: `${key}-${place}`, id: null }));
+      batch = found.pairings.map((pairing, place) => ({ pairing, config: configOf(pairing), key: `${key}-${place}`, id: null, state: null }));
     }
     stopped = false;
     lock(true);
@@ -195,9 +197,10 @@ export function makeView(room) {
       stop: () => stopped || closed,
     });
     const failed = results.filter(({ error }) => error !== null);
+    const made = batch.filter((each) => each.id !== null);
+    room.addMade(left.filter((each) => each.id !== null).map(({ state }) => state));
     room.feed.now();
     lock(false);
-    const made = batch.filter((each) => each.id !== null);
     if (made.length === batch.length) {
       const count = batch.length;
       batch = null;
@@ -226,6 +229,7 @@ export function makeView(room) {
       try {
         const state = await room.client.request("POST", "/v1/sessions", each.config, { idempotencyKey: each.key });
         each.id = state.session_id;
+        each.state = state;
         keep(room.tag, each.id);
         return;
       } catch (error) {

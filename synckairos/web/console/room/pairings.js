@@ -11,13 +11,28 @@ const BETWEEN = [/\t+/, /\s+vs\.?\s+/i, /\s+[-–—]\s+/, /\s*;\s*/, /\s*,\s*/]
 /** A number before the names: `7. Anna - Ben`, `7) Anna - Ben`. */
 const NUMBERED = /^(\d{1,4})\s*[.)]\s+(?=\S)/;
 
-/** What a column of a table may be called. */
-const COLUMNS = new Map([
-  ...["board", "no", "#", "table", "room"].map((each) => [each, "board"]),
-  ...["white", "player 1", "first", "name", "title"].map((each) => [each, "first"]),
-  ...["black", "player 2", "second"].map((each) => [each, "second"]),
-  ["time", "time"],
-]);
+/** A word as it is compared: without case, accents, and what stands around it. */
+const fold = (word) => word.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase().replace(/^[\s"'([*–-]+|[\s"')\].:*–-]+$/g, "");
+
+/**
+ * What a column of a table may be called, in the languages of the console: pairings come from programs and
+ * federations that have a language of their own, whatever that of the page is.
+ */
+const WORDS = {
+  board: `board bd no # table room | brett nr tisch raum | tablero mesa sala | échiquier n° salle | tabuleiro |
+    ボード 盤 台 卓 番号 | 台号 台次 桌号 桌 棋盘 序号 | الطاولة طاولة الرقعة رقعة رقم`,
+  first: `white player_1 first name title | weiß weiss spieler_1 erster titel | blancas blanco jugador_1 primero nombre título |
+    blancs blanc joueur_1 premier nom titre | brancas branco jogador_1 primeiro nome | 白 白番 1_人目 名前 タイトル |
+    白方 白棋 第一位 名字 标题 | الأبيض أبيض الأول الاسم العنوان`,
+  second: `black player_2 second | schwarz spieler_2 zweiter | negras negro jugador_2 segundo | noirs noir joueur_2 |
+    pretas preto negras jogador_2 | 黒 黒番 2_人目 | 黑 黑方 黑棋 第二位 | الأسود أسود الثاني`,
+  time: "time | zeit bedenkzeit | tiempo ritmo | temps cadence | tempo | 時間 持ち時間 | 时间 用时 | الوقت وقت",
+};
+const wordsOf = (text) => text.split(/[\s|]+/).map((word) => fold(word.replace("_", " ")));
+const COLUMNS = new Map(Object.entries(WORDS).flatMap(([column, text]) => wordsOf(text).map((word) => [word, column])));
+/** What stands in place of an opponent for somebody who does not play in a round. */
+const BYE = new Set(wordsOf("bye | spielfrei freilos | descansa descanso exento | exempt exempte | folga isento | 不戦勝 | 轮空 輪空 | معفى استراحة"));
+const isBye = (name) => BYE.has(fold(name));
 
 /**
  * @typedef {object} Pairing
@@ -34,7 +49,8 @@ const COLUMNS = new Map([
  * @param {string} text
  * @param {{names?: 1 | 2, from?: number}} [options] names: how many names a line has; from: the number of the
  *   first board that has none of its own
- * @returns {{pairings: Pairing[], problems: Problem[]}} With problems nothing of it is to be used.
+ * @returns {{pairings: Pairing[], problems: Problem[], byes: string[]}} With problems nothing of it is to be used.
+ *   byes: who has no opponent, and so no board
  */
 export function readPairings(text, { names: count = 2, from = 1 } = {}) {
   const lines = text
@@ -71,18 +87,20 @@ export function readPairings(text, { names: count = 2, from = 1 } = {}) {
       else rows.push({ line, board, names, time: "" });
     }
   }
-  const pairings = numbered(rows, from, problem);
+  const played = rows.filter(({ names }) => count === 1 || !names.some(isBye));
+  const byes = rows.filter((row) => !played.includes(row)).flatMap(({ names }) => names.filter((name) => name !== "" && !isBye(name)));
+  const pairings = numbered(played, from, problem);
   for (const { line, names } of pairings) checkNames(line, names, problem);
   if (lines.length > 0 && rows.length === 0 && problems.length === 0) problem(lines[0].line, "empty");
   if (pairings.length > MOST_BOARDS) problem(pairings[MOST_BOARDS].line, "most", { most: MOST_BOARDS });
   problems.sort((one, other) => one.line - other.line);
-  return { pairings: problems.length > 0 ? [] : pairings, problems };
+  return { pairings: problems.length > 0 ? [] : pairings, problems, byes };
 }
 
 /** The separator and the columns of a table, if this line is its heading; otherwise null. */
 function headingOf(line, count) {
   for (const separator of ["\t", ";", ","]) {
-    const columns = (cellsOf(line, separator) ?? []).map((cell) => COLUMNS.get(cell.trim().toLowerCase()) ?? null);
+    const columns = (cellsOf(line, separator) ?? []).map((cell) => COLUMNS.get(fold(cell)) ?? null);
     const needed = count === 2 ? ["first", "second"] : ["first"];
     const isHeading = columns.length > 1 || count === 1;
     if (isHeading && needed.every((name) => columns.includes(name))) return { separator, columns };

@@ -10,7 +10,7 @@ import {
   button, connectionIndicator, createClient, errorText, fill, h, languageChoice, newId, note, schemeSwitch, setText, tokenCard,
 } from "../shared/ui.js";
 import { actionBar } from "./acting.js";
-import { boardOf, countsOf, FILTERS, kindsOf, matches, SORTS, sorted } from "./boards.js";
+import { boardOf, countsOf, FILTERS, kindsOf, matches, SORTS, sorted, withoutFollowed } from "./boards.js";
 import { Card } from "./card.js";
 import { Feed, MOST } from "./feed.js";
 import { makeView } from "./make.js";
@@ -33,6 +33,9 @@ class Room {
     this.rights = Rights.none;
     /** @type {import("./boards.js").Board[] | null} */
     this.boards = null;
+    /** The states that were listed last, and those that this page made and the list does not have yet, by id. */
+    this.listed = [];
+    this.made = new Map();
     /** @type {Map<string, Card>} */
     this.cards = new Map();
     /** The ids of the boards that are selected. */
@@ -174,7 +177,7 @@ class Room {
       wanted.part?.close?.();
       wanted.part = wanted.make();
       fill(wanted.element, wanted.part.element);
-    }
+    } else wanted.part?.update?.();
     if (focus) {
       window.scrollTo(0, 0);
       $("title").focus({ preventScroll: true });
@@ -186,8 +189,22 @@ class Room {
   #onStates(states, { more, reason }) {
     this.indicator.set("live");
     fill(this.token);
+    this.listed = states;
+    for (const { session_id: id } of states) this.made.delete(id);
+    this.#showBoards();
+    this.#say(reason ? ["", t("room.noList", { reason })] : more ? ["", t("room.most", { count: MOST })] : null);
+  }
+
+  /** Adds sessions that were just made. The list has a session only once its audit is stored, which may take a while. */
+  addMade(states) {
+    const listed = new Set(this.listed.map(({ session_id: id }) => id));
+    for (const state of states) if (!listed.has(state.session_id)) this.made.set(state.session_id, state);
+    this.#showBoards();
+  }
+
+  #showBoards() {
     const before = this.boards;
-    this.boards = states.map(boardOf);
+    this.boards = withoutFollowed([...this.made.values(), ...this.listed]).map(boardOf);
     const ids = new Set(this.boards.map((board) => board.id));
     for (const id of this.picked) if (!ids.has(id)) this.picked.delete(id);
     for (const [id, card] of this.cards) {
@@ -206,11 +223,11 @@ class Room {
       }
       card.show(board);
     }
-    this.#say(reason ? ["", t("room.noList", { reason })] : more ? ["", t("room.most", { count: MOST })] : null);
     if (before !== null && added.length > 0) setText(this.said, t("room.added", { count: added.length }));
     this.#arrange({ now: before === null || added.length > 0 });
     // What the address names was made before there were boards for it.
     if (before === null && location.hash === "#links") this.#route({ focus: false });
+    else if (!this.views.links.element.hidden) this.views.links.part.update();
   }
 
   #onError(error) {

@@ -1,5 +1,5 @@
 // The links of a room's boards, for players and watchers, and a sheet of their QR codes to print. Where there are
-// tokens, each link is made by the service and shown this once; otherwise a link is the plain address.
+// tokens, each link is made by the service and shown while the page lives; otherwise a link is the plain address.
 
 import { moment, t } from "../shared/i18n.js";
 import { activeOwner } from "../shared/glance.js";
@@ -21,29 +21,31 @@ const MOST_PLAYERS = 8;
 
 /** @param {import("./room.js").Room} room */
 export function sheetView(room) {
-  const boards = room.picked.size > 0 ? room.targets : sorted(room.boards ?? [], "board", room.now);
+  /** @type {import("./boards.js").Board[]} */
+  let boards = [];
   const withTokens = room.rights.needsToken;
   const ids = { period: newId("period"), page: newId("page") };
   const check = (name, checked) => {
-    const input = h("input", { type: "checkbox", checked, onchange: () => (withTokens ? changed() : show()) });
+    const input = h("input", { type: "checkbox", checked, onchange: () => show() });
     return { input, element: h("label", { class: "check" }, input, h("span", {}, t(`sheet.for.${name}`))) };
   };
   const forPlayers = check("players", true);
   const forWatchers = check("watchers", true);
-  const period = h("select", { class: "select", id: ids.period, onchange: () => changed() },
+  const period = h("select", { class: "select", id: ids.period, onchange: () => show() },
     PERIODS.map((seconds) => h("option", { value: seconds, selected: seconds === DEFAULT_S }, t("sheet.hours", { count: seconds / HOUR_S }))));
   const perPage = h("select", { class: "select", id: ids.page, onchange: () => draw() },
     Object.keys(PAGES).map((each) => h("option", { value: each, selected: each === DEFAULT_PAGE }, each)));
   const makeButton = button(t("sheet.make"), { class: "primary", onclick: () => make() });
   const printButton = button(t("sheet.print"), { icon: "print", class: "primary", onclick: () => window.print() });
   const copyButton = button(t("sheet.copy"), { icon: "copy", onclick: () => copy(asText()) });
+  const whom = h("p", { class: "muted" });
   const account = h("div", { class: "sheet-account", role: "status" });
   const pages = h("div", { class: "sheet" });
   const element = h(
     "div",
     { class: "sheet-view" },
     h("div", { class: "sheet-tools" },
-      h("p", { class: "muted" }, room.picked.size > 0 ? t("room.forPicked", { count: boards.length }) : t("room.forAll", { count: boards.length })),
+      whom,
       h("div", { class: "sheet-choices" },
         h("fieldset", {}, h("legend", {}, t("sheet.who")), forPlayers.element, forWatchers.element),
         withTokens && h("div", { class: "field" }, h("label", { htmlFor: ids.period }, t("sheet.period")), period),
@@ -54,8 +56,38 @@ export function sheetView(room) {
     pages,
   );
 
-  /** The links: {board, who, address}. @type {object[]} */
+  /** The links that are shown: {board, who, address}. @type {object[]} */
   let links = [];
+  /**
+   * With tokens the links that were made, by what they are for. Each stays good for its time, so none is made twice.
+   * @type {Map<string, {address: string, until: number}>}
+   */
+  const made = new Map();
+  let isMaking = false;
+  /** What became of the links that were made last. */
+  let outcome = null;
+  /** Which boards are shown. */
+  let shownKey = null;
+
+  const keyOf = ({ board, role, id }) => [board.id, role, id, period.value].join(" ");
+  const linkOf = (each) => {
+    const link = made.get(keyOf(each));
+    return link && link.until > Date.now() ? link : null;
+  };
+  const missing = () => wanted().filter((each) => linkOf(each) === null);
+
+  /** Takes the boards of now. The sheet is drawn again only where they are others, so that it stays still. */
+  function update() {
+    if (isMaking) return;
+    const now = room.picked.size > 0 ? room.targets : sorted(room.boards ?? [], "board", room.now);
+    const key = JSON.stringify([room.picked.size > 0, now.map(({ id, number, title, state }) =>
+      [id, number, title, state.participants.map((each) => [each.participant_id, ownerName(state, each.participant_id)])])]);
+    if (key === shownKey) return;
+    shownKey = key;
+    boards = now;
+    setText(whom, t(room.picked.size > 0 ? "room.forPicked" : "room.forAll", { count: boards.length }));
+    show();
+  }
 
   /** What each board needs a link for. */
   function wanted() {
@@ -68,48 +100,52 @@ export function sheetView(room) {
     });
   }
 
-  /** Another choice was made: with tokens the links have to be made by hand, because each stays good for its time. */
-  function changed() {
-    links = [];
-    show();
-  }
-
   function show() {
-    if (!withTokens) links = wanted().map((each) => ({ ...each, address: plain(each) }));
-    const count = wanted().length;
+    if (isMaking) return;
+    const all = wanted();
+    links = withTokens
+      ? all.filter((each) => linkOf(each) !== null).map((each) => ({ ...each, address: linkOf(each).address }))
+      : all.map((each) => ({ ...each, address: plain(each) }));
+    const count = all.length - links.length;
     setText(makeButton.querySelector("span"), t("sheet.makeCount", { count }));
     makeButton.disabled = count === 0;
-    makeButton.hidden = links.length > 0;
+    makeButton.hidden = count === 0 && links.length > 0;
     printButton.hidden = links.length === 0;
     copyButton.hidden = links.length === 0;
     if (boards.length === 0) fill(account, h("p", { class: "muted" }, t("room.empty")));
     else if (!withTokens) fill(account, h("p", { class: "hint" }, t("sheet.plain")));
-    else if (links.length === 0) fill(account, h("p", { class: "hint" }, t("sheet.tokens")));
+    else fill(account, outcome !== null && links.length > 0 ? outcome : h("p", { class: "hint" }, t("sheet.tokens")));
     draw();
   }
 
   const plain = ({ board, role, id }) => `${location.origin}/s/${board.id}${role === "player" ? `?as=${id}` : "?watch"}`;
 
   async function make() {
+    if (isMaking) return;
+    isMaking = true;
     makeButton.setAttribute("aria-busy", "true");
-    const items = wanted();
+    const choices = [forPlayers.input, forWatchers.input, period];
+    for (const each of choices) each.disabled = true;
+    const items = missing();
     const seconds = Number(period.value);
-    const made = new Map();
+    const until = Date.now() + 1000 * seconds;
     const results = await forEach(items, async (each) => {
       const link = await room.client.request("POST", `/v1/sessions/${each.board.id}/links`, {
         role: each.role, ...(each.role === "player" ? { participant_id: each.id } : {}), expires_in_s: seconds,
       });
-      made.set(each, new URL(link.url, location.origin).href);
+      made.set(keyOf(each), { address: new URL(link.url, location.origin).href, until });
     }, { onDone: (done) => fill(account, h("p", {}, t("sheet.making", { done, count: items.length }))) });
     makeButton.removeAttribute("aria-busy");
-    links = items.filter((each) => made.has(each)).map((each) => ({ ...each, address: made.get(each) }));
+    for (const each of choices) each.disabled = false;
+    isMaking = false;
     const failed = results.filter(({ error }) => error !== null);
-    show();
-    fill(account, note(failed.length > 0 ? "warn" : "",
-      h("p", {}, h("strong", {}, t("sheet.made", { count: links.length, all: items.length }))),
-      h("p", {}, t("sheet.good", { until: moment(Date.now() + 1000 * seconds, { dateStyle: "medium", timeStyle: "short" }) })),
+    outcome = note(failed.length > 0 ? "warn" : "",
+      h("p", {}, h("strong", {}, t("sheet.made", { count: items.length - failed.length, all: items.length }))),
+      h("p", {}, t("sheet.good", { until: moment(until, { dateStyle: "medium", timeStyle: "short" }) })),
       failed.length > 0 && h("ul", { class: "account-list" }, failed.map(({ item, error }) =>
-        h("li", {}, `${nameOf(item.board)}, ${item.who} – ${reasonOf(error)}`)))));
+        h("li", {}, `${nameOf(item.board)}, ${item.who} – ${reasonOf(error)}`))));
+    shownKey = null; // there may be other boards by now
+    update();
     if (failed.some(({ error }) => error.code === "UNAUTHENTICATED")) askForToken({ reload: false });
   }
 
@@ -140,6 +176,13 @@ export function sheetView(room) {
     );
   }
 
-  show();
-  return { element };
+  update();
+  return {
+    element,
+    update,
+    /** Whether it has links, which are shown only while it is there, or makes some. */
+    get busy() {
+      return isMaking || made.size > 0;
+    },
+  };
 }

@@ -1341,6 +1341,14 @@ export default {
     many: "{count} طاولة",
     other: "{count} طاولة",
   },
+  "make.byes": {
+    zero: "بلا خصم ولا طاولة: {names}",
+    one: "بلا خصم ولا طاولة: {names}",
+    two: "بلا خصم ولا طاولة: {names}",
+    few: "بلا خصم ولا طاولة: {names}",
+    many: "بلا خصم ولا طاولة: {names}",
+    other: "بلا خصم ولا طاولة: {names}",
+  },
   "make.problems": {
     zero: "{count} سطر لا تُقرأ. لا يُنشأ شيء قبل تصحيحها.",
     one: "سطر لا يُقرأ. لا يُنشأ شيء قبل تصحيحه.",

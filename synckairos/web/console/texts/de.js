@@ -1106,6 +1106,7 @@ export default {
   "make.time": "Zeit",
   "make.nothing": "Hier steht, was angelegt wird.",
   "make.preview": { one: "{count} Brett", other: "{count} Bretter" },
+  "make.byes": { one: "{names} ist spielfrei und bekommt kein Brett", other: "{names} sind spielfrei und bekommen kein Brett" },
   "make.problems": {
     one: "Eine Zeile lässt sich nicht lesen. Bis dahin wird nichts angelegt.",
     other: "{count} Zeilen lassen sich nicht lesen. Bis dahin wird nichts angelegt.",

@@ -1077,6 +1077,7 @@ export default {
   "make.time": "Time",
   "make.nothing": "What will be made is shown here.",
   "make.preview": { one: "{count} board", other: "{count} boards" },
+  "make.byes": { one: "{names} has a bye, and so no board", other: "{names} have a bye, and so no board" },
   "make.problems": { one: "One line cannot be read. Nothing is made until it can.", other: "{count} lines cannot be read. Nothing is made until they can." },
   "make.moreProblems": { one: "and {count} more", other: "and {count} more" },
   "make.none": "Make boards",

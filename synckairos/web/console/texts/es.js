@@ -1104,6 +1104,7 @@ export default {
   "make.time": "Tiempo",
   "make.nothing": "Aquí se muestra lo que se creará.",
   "make.preview": { one: "{count} tablero", other: "{count} tableros" },
+  "make.byes": { one: "{names} descansa y no tiene tablero", other: "{names} descansan y no tienen tablero" },
   "make.problems": {
     one: "Una línea no se entiende. No se crea nada hasta corregirla.",
     other: "{count} líneas no se entienden. No se crea nada hasta corregirlas.",

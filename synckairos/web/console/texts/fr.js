@@ -1104,6 +1104,7 @@ export default {
   "make.time": "Temps",
   "make.nothing": "Ce qui sera créé est montré ici.",
   "make.preview": { one: "{count} échiquier", other: "{count} échiquiers" },
+  "make.byes": { one: "{names} : exempt, donc sans échiquier", other: "{names} : exempts, donc sans échiquier" },
   "make.problems": {
     one: "Une ligne ne peut pas être lue. Rien n’est créé tant que c’est le cas.",
     other: "{count} lignes ne peuvent pas être lues. Rien n’est créé tant que c’est le cas.",

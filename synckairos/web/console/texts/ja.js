@@ -1018,6 +1018,7 @@ export default {
   "make.time": "時間",
   "make.nothing": "作成される内容がここに表示されます。",
   "make.preview": { other: "{count} ボード" },
+  "make.byes": { other: "{names} は対戦相手がいないため、ボードを作りません" },
   "make.problems": { other: "{count} 行を読めません。直すまで何も作成されません。" },
   "make.moreProblems": { other: "ほか {count} 件" },
   "make.none": "ボードを作成",

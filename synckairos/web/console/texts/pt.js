@@ -1093,6 +1093,7 @@ export default {
   "make.time": "Tempo",
   "make.nothing": "Aqui aparece o que será criado.",
   "make.preview": { one: "{count} tabuleiro", other: "{count} tabuleiros" },
+  "make.byes": { one: "{names} folga e fica sem tabuleiro", other: "{names} folgam e ficam sem tabuleiro" },
   "make.problems": {
     one: "Uma linha não pode ser lida. Nada é criado até ser corrigida.",
     other: "{count} linhas não podem ser lidas. Nada é criado até serem corrigidas.",

@@ -1018,6 +1018,7 @@ export default {
   "make.time": "时间",
   "make.nothing": "将创建的内容显示在这里。",
   "make.preview": { other: "{count} 台" },
+  "make.byes": { other: "{names} 轮空，不设台次" },
   "make.problems": { other: "{count} 行无法识别。修正前不会创建。" },
   "make.moreProblems": { other: "另有 {count} 个" },
   "make.none": "创建台次",
