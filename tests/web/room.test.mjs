@@ -13,7 +13,7 @@ const web = "../../synckairos/web/console";
 const { LANGUAGES } = await import(`${web}/shared/i18n.js`);
 const { readPairings, MOST_BOARDS } = await import(`${web}/room/pairings.js`);
 const { foldTag, tagFrom, tagsOf, roomPath } = await import(`${web}/shared/tags.js`);
-const { boardOf, countsOf, kindsOf, matches, sorted, withoutFollowed } = await import(`${web}/room/boards.js`);
+const { boardOf, cardGlance, countsOf, kindsOf, matches, sorted, withoutFollowed } = await import(`${web}/room/boards.js`);
 
 const read = (text, options) => readPairings(text, options);
 const boards = (text, options) => {
@@ -159,6 +159,30 @@ test("a game that is over and has its rematch in the room has no card of its own
   assert.deepEqual(left(one(2, "running"), one(1, "paused", 2), one(3, "completed", 9)), [2, 1, 3]);
   // A circle of sessions hides none of them.
   assert.deepEqual(left(one(1, "completed", 2), one(2, "completed", 1)), [1, 2]);
+});
+
+test("an exam's card shows the row that finishes next, and its boards are sorted by that", () => {
+  const MIN = 60_000;
+  const exam = (number, status, left, metadata = { exam: { base_ms: 60 * MIN, extra: [25] } }) => boardOf({
+    ...state(number, status, left), sync_mode: "global", participants: [], active_participant_id: null, time_control: null,
+    total_time_ms: left, total_remaining_ms: left, time_used_ms: status === "pending" ? 0 : 75 * MIN - left, warnings_ms: [15 * MIN],
+    metadata: { ...metadata, board: number },
+  });
+  const shown = (board, now = T) => {
+    const { ms, level, row } = cardGlance(board.state, now, null);
+    return [ms / MIN, level, row?.percent];
+  };
+  assert.deepEqual(shown(exam(1, "pending", 75 * MIN)), [60, "calm", 0]);
+  const running = exam(1, "running", 75 * MIN);
+  assert.deepEqual(shown(running, T + MIN), [59, "calm", 0]);
+  assert.deepEqual(shown(running, T + 58 * MIN), [2, "urgent", 0]);
+  assert.deepEqual(shown(running, T + 60 * MIN), [15, "calm", 25]);
+  assert.deepEqual(shown(exam(1, "paused", 20 * MIN)), [5, "urgent", 0]);
+  // Without the normal time it follows from the session's; and a clock that is no exam's has no row.
+  assert.deepEqual(shown(exam(1, "paused", 20 * MIN, { exam: { extra: [25] } })), [5, "urgent", 0]);
+  assert.deepEqual(shown(exam(1, "paused", 20 * MIN, {})), [20, "calm", undefined]);
+  const other = exam(2, "running", 70 * MIN, {});
+  assert.deepEqual(sorted([other, running], "time", T).map((each) => each.number), [1, 2]);
 });
 
 test("a state without participants or with odd metadata has a card all the same", () => {

@@ -105,7 +105,9 @@ async def test_boards_are_made_from_pairings_and_led_together(there: Machines, i
             await expect(page.get_by_role("button", name="Make boards")).to_be_disabled()
             await pairings.fill("board,white,black,time\n1,Anna,Ben,\n2,Cleo,Dan,ten\n")
             await expect(page.get_by_text("Line 3: “ten” cannot be read as a time control")).to_be_visible()
-            await pairings.fill('board,white,black,time\n1,Anna,Ben,\n2,Cleo,"Dan, Jr.",10+5\n3,Eva,Finn,\n4,Gus,bye,\n')
+            await pairings.fill(
+                'board,white,black,time\n1,Anna,Ben,\n2,Cleo,"Dan, Jr.",10+5\n3,Eva,Finn,\n4,Gus,bye,\n'
+            )
             await expect(page.get_by_role("row")).to_have_count(4)
             await expect(page.get_by_role("row").nth(2)).to_have_text("2CleoDan, Jr.10+5")
             await expect(page.get_by_text("Gus has a bye, and so no board")).to_be_visible()
@@ -318,6 +320,46 @@ async def test_the_sheet_has_all_boards_that_were_made_and_keeps_its_links(
             await expect(cells).to_have_count(10)
             await page.get_by_label("Watching").check()
             await expect(cells).to_have_count(15)
+            await page.context.close()  # before the service stops
+
+
+async def test_a_card_shows_what_is_played_now_and_of_an_exam_the_row_that_finishes_next(
+    there: Machines, invite: Invite
+) -> None:
+    async with a_service(there) as made:
+        url = f"http://127.0.0.1:{made.service.port}"
+        async with Api(url) as api:
+            game = await tagged(api, "hall", 1, "Anna", "Ben")
+            exam = await api.create(
+                sync_mode="global",
+                total_time_ms=75 * 60_000,
+                participants=[{"participant_id": str(uuid.uuid4())}],
+                metadata={
+                    "title": "Latin",
+                    "tags": ["hall"],
+                    "board": 2,
+                    "exam": {"base_ms": 3_600_000, "extra": [25]},
+                },
+            )
+            page = await Console(invite, url).open("/room/hall", viewport={"width": 1024, "height": 768})
+            await expect(board(page, 2)).to_contain_text("Normal time")
+            await expect(row(board(page, 2), "Normal time").locator("[aria-hidden]").last).to_have_text(
+                "1:00:00"
+            )
+            await api.do(exam["session_id"], "start")
+            await api.ask("PATCH", f"/v1/sessions/{exam['session_id']}/clock", {"total_time_ms": 600_000})
+            await expect(row(board(page, 2), "+25%")).to_contain_text("on the move")
+
+            # A rematch takes the place of the game that is over.
+            await api.do(game["session_id"], "start")
+            await api.do(game["session_id"], "complete")
+            await expect(board(page, 1)).to_contain_text("Completed")
+            rematch = await tagged(api, "hall", 1, "Ben", "Anna")
+            await expect(page.locator(".board:not(.skeleton)")).to_have_count(3)
+            patch = {"metadata": {"next_session": rematch["session_id"]}}
+            await api.ask("PATCH", f"/v1/sessions/{game['session_id']}/metadata", patch)
+            await expect(page.locator(".board:not(.skeleton)")).to_have_count(2)
+            await expect(board(page, 1)).to_contain_text("Not started")
             await page.context.close()  # before the service stops
 
 

@@ -3,6 +3,7 @@
 
 import { adopt } from "/synckairos.js";
 import { activeOwner, glanceAt, ownersOf } from "../shared/glance.js";
+import { rowAt, rowsOf } from "../shared/exam.js";
 import { nameGiven, titleOf } from "../shared/names.js";
 import { nextSessionOf } from "../shared/next.js";
 
@@ -79,6 +80,29 @@ export function matches(board, text) {
   return wanted.split(/\s+/).every((word) => board.words.includes(word));
 }
 
+/**
+ * A clock of a card at a glance. In an exam with extra time the session's clock is that of the longest row; the card
+ * shows the row that finishes next.
+ *
+ * @returns {(import("../shared/glance.js").Glance & {row?: import("../shared/exam.js").Row}) | null}
+ */
+export function cardGlance(state, now, owner) {
+  const glance = glanceAt(state, now, owner);
+  if (state.sync_mode !== "global" || !glance || glance.ms === null || OVER.has(state.status)) return glance;
+  const rows = rowsOf(state.metadata, state.total_time_ms + (state.status === "pending" ? 0 : state.time_used_ms));
+  if (rows.length < 2) return glance;
+  const isRunning = state.status === "running" && state.deadline_ms !== null;
+  const exam = {
+    status: state.status, now, leftMs: isRunning ? state.deadline_ms - now : glance.ms,
+    deadlineMs: state.deadline_ms, startsAtMs: null, endsAtMs: state.ends_at_ms,
+  };
+  for (const row of rows) {
+    const { leftMs: ms, isOver, level } = rowAt(row, exam);
+    if (!isOver) return { ...glance, ms, level, row };
+  }
+  return glance;
+}
+
 /** Whether the time of somebody on the board is up. */
 export const isOut = (board, now) =>
   board.state.status === "expired" ||
@@ -97,7 +121,7 @@ export function kindsOf(board, now) {
 /** How much is left of the running clock, or of the one that runs next; null: no limit, or nothing runs again. */
 function timeLeft(board, now) {
   if (OVER.has(board.state.status)) return null;
-  const glance = glanceAt(board.state, now, activeOwner(board.state) ?? board.owners[0]);
+  const glance = cardGlance(board.state, now, activeOwner(board.state) ?? board.owners[0]);
   return glance === null || glance.countUp ? null : glance.ms;
 }
 

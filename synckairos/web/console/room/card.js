@@ -1,12 +1,13 @@
 // The card of one session: its number, its players, and both clocks as they run.
 
-import { activeOwner, glanceAt } from "../shared/glance.js";
+import { rowName } from "../shared/exam.js";
+import { activeOwner } from "../shared/glance.js";
 import { icon } from "../shared/icons.js";
 import { t } from "../shared/i18n.js";
 import { nameGiven, participantName, teamName } from "../shared/names.js";
 import { clockParts, spokenDuration } from "../shared/time.js";
 import { fill, h, setText, statusPill } from "../shared/ui.js";
-import { isOut } from "./boards.js";
+import { cardGlance, isOut } from "./boards.js";
 
 const SPEAK_MS = 5000;
 
@@ -37,8 +38,9 @@ class Row {
     this.spokenAt = -Infinity;
   }
 
-  /** @param {import("../shared/glance.js").Glance | null} glance */
+  /** @param {ReturnType<typeof cardGlance>} glance */
   draw(glance, { live, active }) {
+    if (glance?.row) setText(this.name, rowName(glance.row));
     const level = glance?.level ?? "calm";
     // The mark says by its form and by a word for screen readers what the colour says.
     const kind = level === "out" ? "out" : level === "over" ? "over" : active ? (glance?.running ? "running" : "active") : "";
@@ -132,7 +134,7 @@ export class Card {
     const active = activeOwner(state);
     const live = state.status === "running" || state.status === "paused";
     board.owners.forEach((owner, place) =>
-      this.lines[place].draw(glanceAt(state, now, owner), { live, active: live && owner === active }));
+      this.lines[place].draw(cardGlance(state, now, owner), { live, active: live && owner === active }));
     const out = isOut(board, now);
     if (this.out === out) return;
     this.out = out;

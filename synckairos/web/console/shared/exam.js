@@ -2,6 +2,7 @@
 // the last one has finished; the other rows end earlier by a fixed time. Pauses and time that is given to
 // everybody move all rows together, because there is one clock. Pure arithmetic.
 
+import { number, t } from "./i18n.js";
 import { displayText } from "./names.js";
 
 /** So many rows and announcements are shown at most: the metadata of a session is a stranger's text. */
@@ -53,6 +54,13 @@ export function rowsOf(metadata, totalMs) {
     lengthMs: lengthOf(each.percent),
     earlierMs: longest - lengthOf(each.percent),
   }));
+}
+
+/** What a row is called: its name in the metadata, or its extra time. */
+export function rowName({ percent, name }) {
+  if (name) return name;
+  if (percent === 0) return t("exam.normal");
+  return t("exam.extra", { percent: number(percent / 100, { style: "percent", maximumFractionDigits: 1 }) });
 }
 
 /**

@@ -2,10 +2,10 @@
 // of it; below them what was announced. It is read from the last row of a hall, so everything is as large as it fits.
 
 import { displayText } from "../../shared/names.js";
-import { moment, number, t } from "../../shared/i18n.js";
+import { moment, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
-import { announcementsOf, rowAt, rowsOf } from "../../shared/exam.js";
+import { announcementsOf, rowAt, rowName, rowsOf } from "../../shared/exam.js";
 import { wholeOf } from "../faces/face.js";
 import { fitText } from "../screens/cover.js";
 import { isOver } from "../rules.js";
@@ -44,7 +44,7 @@ class RowView {
     this.name = h("span", {});
     this.finish = h("td", { class: "exam-finish digits", role: "cell", dataset: { label: t("exam.finish") } });
     this.left = h("td", { class: "exam-left digits", role: "cell", dataset: { label: t("exam.left") } });
-    setText(this.name, labelOf(row));
+    setText(this.name, rowName(row));
     this.element = h(
       "tr",
       { class: "exam-row", role: "row" },
@@ -72,13 +72,6 @@ class RowView {
     if (this.element.dataset.level !== level) this.element.dataset.level = level;
     return { left: widthOf(text), finish: timeWidth(finish), over: found.isOver };
   }
-}
-
-/** What a row is called: its name in the metadata, or its extra time. */
-function labelOf({ percent, name }) {
-  if (name) return name;
-  if (percent === 0) return t("exam.normal");
-  return t("exam.extra", { percent: number(percent / 100, { style: "percent", maximumFractionDigits: 1 }) });
 }
 
 export class ExamView {
@@ -149,7 +142,7 @@ export class ExamView {
       fill(this.body, this.rows.map(({ element }) => element));
       this.element.style.setProperty("--rows", String(rows.length));
       this.element.dataset.rows = String(rows.length);
-      this.element.style.setProperty("--label", String(Math.max(...rows.map((row) => labelOf(row).length))));
+      this.element.style.setProperty("--label", String(Math.max(...rows.map((row) => rowName(row).length))));
     }
     this.element.dataset.status = state.status;
     this.announcing.hidden = !page.leads;
