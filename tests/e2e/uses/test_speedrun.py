@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from tests.e2e.backend import Api
 from tests.e2e.console import BOUNCE_MS, Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -84,3 +87,67 @@ async def test_a_run_has_splits_and_the_next_one_compares_with_it(console: Conso
     wrong.write_text("<html></html>", encoding="utf-8")
     await page.locator("input[type=file]").set_input_files(wrong)
     await expect(page.get_by_text("wrong.lss is no file of LiveSplit.")).to_be_visible()
+
+
+async def split(page: Page, at: str) -> None:
+    """Ends the segment that is on, after which the one with this name is on."""
+    await page.wait_for_timeout(BOUNCE_MS)
+    await page.keyboard.press("Space")
+    await expect(row(page, at)).to_have_attribute("aria-current", "step")
+
+
+async def finish(page: Page) -> None:
+    """Ends the last segment."""
+    await page.wait_for_timeout(BOUNCE_MS)
+    await page.get_by_role("button", name="Finish", exact=True).click()
+    await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_hidden()
+
+
+async def stored(page: Page) -> dict[str, Any]:
+    """What the device keeps of the run."""
+    kept = await page.evaluate("localStorage.getItem('synckairos.run.kairos again')")
+    return json.loads(kept or "{}")
+
+
+async def test_each_run_counts_after_a_reset_and_a_reopened_one_only_once(api: Api, console: Console) -> None:
+    page = await console.open("/#new/speedrun")
+    await begin(page, console.service, "Kairos again", ["Forest", "Tower"])
+    session_id = page.url.split("/s/")[1][:36]
+    await split(page, "Tower")
+    await page.wait_for_timeout(1500)
+    await finish(page)
+    await expect(page.get_by_text("New personal best")).to_be_visible()
+    first = await stored(page)
+    assert first["attempts"] == 1
+
+    # Reopened and ended later, it is still the same run, whose first end counts no more.
+    await api.do(session_id, "reopen")
+    await expect(page.get_by_role("button", name="Undo split")).to_be_visible()
+    await page.get_by_role("button", name="Undo split").click()
+    await expect(row(page, "Tower")).to_have_attribute("aria-current", "step")
+    await page.get_by_role("button", name="Resume", exact=True).click()
+    await expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    await finish(page)
+    await expect(page.get_by_text("New personal best")).to_be_visible()
+    second = await stored(page)
+    assert second["attempts"] == 1
+    assert second["splits"][0] == first["splits"][0]
+    assert second["splits"][1] > first["splits"][1]
+
+    # A run that is reset on its way is an attempt. What was said of the one before it is not said of it.
+    await api.do(session_id, "reset")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(row(page, "Forest")).to_have_attribute("aria-current", "step")
+    await expect(page.get_by_text("New personal best")).to_be_hidden()
+    await split(page, "Tower")
+    await api.do(session_id, "reset")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(row(page, "Forest")).to_have_attribute("aria-current", "step")
+    third = await stored(page)
+    assert third["attempts"] == 2
+    assert third["splits"] == second["splits"]
+
+    await split(page, "Tower")
+    await finish(page)
+    last = await stored(page)
+    assert last["attempts"] == 3
