@@ -74,6 +74,24 @@ export class SpeedrunView {
         h("div", { class: "buttons run-buttons" }, this.undo, this.skip, this.edit),
       ),
     );
+    const undo = () => !this.undo.hidden && this.undoSplit();
+    const skip = () => !this.skip.hidden && this.skipSplit();
+    /** Keys of this view: those of the number pad are LiveSplit's, which runners know. */
+    this.keys = {
+      u: undo,
+      k: skip,
+      Numpad1: () => this.next(),
+      Numpad2: skip,
+      Numpad3: () => page.actions.may("reset") && page.state.status !== "pending" && page.actions.reset(),
+      Numpad8: undo,
+    };
+    /** What the list of keys says of them. */
+    this.keysHelp = [
+      ["Num\u00a01", t("run.splitNow"), ["switch"]],
+      ["U Num\u00a08", t("run.undo"), ["metadata"]],
+      ["K Num\u00a02", t("run.skip"), ["metadata"]],
+      ["Num\u00a03", t("reset.yes"), ["reset"]],
+    ];
     this.listener = () => this.update();
     page.track.listeners.add(this.listener);
     page.track.load();
