@@ -26,7 +26,7 @@ const withCount = (best) => ({ ...best, attempts: Number.isInteger(best.attempts
  *
  * @param {string} title
  * @param {string[]} names
- * @returns {import("./splits.js").Best & {category: string, last: string | null, ended: string | null,
+ * @returns {import("./splits.js").Best & {game: string, category: string, last: string | null, ended: string | null,
  *   before: import("./splits.js").Best | null}} last: the newest run that is in it; ended: when that one ended;
  *   before: what was kept before it
  */
@@ -37,9 +37,10 @@ export function readBest(title, names) {
   } catch {
     // The browser may forbid storage.
   }
-  if (!isBest(kept)) return { ...noBest(names), category: "", last: null, ended: null, before: null };
+  if (!isBest(kept)) return { ...noBest(names), game: "", category: "", last: null, ended: null, before: null };
   return {
     ...withCount(bestFor(names, kept)),
+    game: typeof kept.game === "string" ? kept.game : "",
     category: typeof kept.category === "string" ? kept.category : "",
     last: typeof kept.last === "string" ? kept.last : null,
     ended: typeof kept.ended === "string" ? kept.ended : null,

@@ -60,7 +60,7 @@ export function openSplits(view) {
         return;
       }
       if (differs && !(await save(run.best.names))) return;
-      writeBest(view.title, { ...run.best, category: run.category, ...counted() });
+      writeBest(view.title, { ...run.best, game: run.game, category: run.category, ...counted() });
       opened.close();
       view.update();
       toast(t("run.imported", { count: run.best.names.length, game: run.game || view.title }), { seconds: 5 });
@@ -71,7 +71,7 @@ export function openSplits(view) {
   }
 
   function write() {
-    const text = writeLss({ game: view.title, category: view.best.category, best: view.best });
+    const text = writeLss({ game: view.best.game || view.title, category: view.best.category, best: view.best });
     const url = URL.createObjectURL(new Blob([text], { type: "application/xml" }));
     const link = h("a", { href: url, download: `${view.title.replace(/[^\p{L}\p{N} _-]/gu, "").trim() || "run"}.lss` });
     link.click();
@@ -79,7 +79,7 @@ export function openSplits(view) {
   }
 
   const forget = () => {
-    writeBest(view.title, { ...noBest(view.names), category: "", ...counted() });
+    writeBest(view.title, { ...noBest(view.names), game: "", category: "", ...counted() });
     opened.close();
     view.update();
   };
