@@ -66,6 +66,14 @@ test("a text or stages say how much time there is, and what is of one session al
   assert.equal(againConfig(exam, events).total_time_ms, 3_600_000);
 });
 
+test("an agenda once more is on time, and a run once more has no marks", () => {
+  const plan = { [ANNA]: 60_000 };
+  const metadata = { view: "agenda", agenda: { plan_ms: plan, starts_at_ms: 1000 }, run: { undone: [1], skipped: [0] } };
+  const old = state([person(ANNA, 60_000)], { metadata });
+  assert.deepEqual(againConfig(old, []).metadata, { view: "agenda", agenda: { plan_ms: plan } });
+  assert.equal(metadata.agenda.starts_at_ms, 1000, "the old one keeps its own");
+});
+
 test("events are of use only from the first one on", async () => {
   const pages = (...found) => ({ confirmed: { version: 3 }, events: async () => ({ events: found.shift() ?? [] }) });
   assert.deepEqual(await firstEvents(pages([{ version: 1 }, { version: 2 }], [{ version: 3 }])), [1, 2, 3].map((version) => ({ version })));

@@ -82,6 +82,24 @@ test("what a stranger wrote into the metadata is read safely", () => {
   assert.deepEqual([[...marks.undone], [...marks.skipped]], [[1], []]);
 });
 
+test("marks belong to the run that they were made in, and not to the one after a reset", () => {
+  const run = { undone: [1], skipped: [0], started: "2030-01-01T00:00:00.000Z" };
+  const marks = (started) => splits.marksOf({ session_started_at: started, metadata: { run } });
+  assert.deepEqual([[...marks(run.started).undone], [...marks(run.started).skipped]], [[1], [0]]);
+  for (const other of [null, "2030-01-01T00:01:00.000Z"]) assert.deepEqual(marks(other), none);
+});
+
+test("a session that was reset begins another run, and one that was reopened goes on with its own", () => {
+  const session = (started) => ({ session_id: "x", session_started_at: started });
+  assert.equal(splits.runOf(session(null)), null);
+  assert.notEqual(splits.runOf(session("a")), splits.runOf(session("b")));
+  const before = splits.noBest(NAMES);
+  const kept = { ...before, splits: [1, 2, 3], last: splits.runOf(session("a")), before };
+  assert.equal(splits.bestBefore(kept, splits.runOf(session("a"))), before);
+  for (const run of [splits.runOf(session("b")), null]) assert.equal(splits.bestBefore(kept, run), kept);
+  assert.equal(splits.bestBefore({ ...kept, before: null }, kept.last).splits, kept.splits);
+});
+
 test("times are read and written as LiveSplit does", () => {
   assert.equal(readTime("00:01:02.3450000"), 62_345);
   assert.equal(readTime("1.02:00:00"), 26 * 3_600_000);

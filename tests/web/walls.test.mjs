@@ -140,6 +140,8 @@ test("a line that cannot be read is named, with what is wrong with it", () => {
   assert.deepEqual(problems.map(({ line, why }) => [line, why]),
     [[3, "length"], [4, "name"], [5, "short"], [6, "long"]]);
   assert.deepEqual(readAgenda("").items, []);
+  const closed = readAgenda("Anna (15 min)\nClosing 5 Min.\nBreak [10 min.].\nRoom A5 (Ben) 20");
+  assert.deepEqual(closed.items.map(({ name, ms }) => [name, ms / 60_000]), [["Anna", 15], ["Closing", 5], ["Break", 10], ["Room A5 (Ben)", 20]]);
   const many = readAgenda(Array.from({ length: 101 }, (_, at) => `Item ${at} 5`).join("\n"));
   assert.deepEqual([many.items.length, many.problems[0].why, many.problems[0].line], [100, "many", 101]);
 });

@@ -204,3 +204,19 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     assert state["active_participant_id"] == made["participants"][0]["participant_id"], (
         "a screen changes nothing"
     )
+
+
+async def test_an_agenda_that_is_reset_is_not_late_against_its_old_start(api: Api, console: Console) -> None:
+    made = await agenda(api, late_min=7 * 24 * 60)
+    session_id = made["session_id"]
+    await api.do(session_id, "start")
+    page = await console.open(f"/s/{session_id}", viewport={"width": 1280, "height": 760}, locale="en-GB")
+    view = page.get_by_role("region", name="Agenda")
+    await expect(view).to_contain_text("7 days late")
+    await api.do(session_id, "complete")
+    await page.get_by_role("button", name="Same again", exact=True).locator("visible=true").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Reset this session").click()
+    await page.get_by_role("dialog", name="Reset the session?").get_by_role("button", name="Reset").click()
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(item(page, "Welcome").locator("[aria-current=true]")).to_be_visible()
+    await expect(view).not_to_contain_text("late")

@@ -8,6 +8,9 @@ const LEAST_MS = 1000;
 const MOST_MS = 86_400_000;
 /** What stands before a name in a list, and between a name and a length. */
 const BULLET = /^(?:[-*•–]|\d{1,3}[.)])\s+/;
+/** What may close a line: a full stop, and brackets around the length. */
+const FULL_STOP = /\.$/;
+const IN_BRACKETS = /\s*[([]\s*(\d[^()[\]]*?)\.?\s*[)\]]$/;
 const SEPARATOR = /[\s,;:|–—-]+$/;
 
 /**
@@ -16,7 +19,7 @@ const SEPARATOR = /[\s,;:|–—-]+$/;
  * @returns {{name: string, ms: number | null}} ms: null when the line has none.
  */
 function split(line) {
-  const words = line.split(/[\s;|]+|,\s+/).filter(Boolean);
+  const words = line.replace(FULL_STOP, "").replace(IN_BRACKETS, " $1").split(/[\s;|]+|,\s+/).filter(Boolean);
   for (let at = Math.max(0, words.length - 6); at < words.length; at += 1) {
     const end = words.slice(at).join(" ");
     if (!/^\d/.test(end)) continue;

@@ -808,7 +808,8 @@ export class Page {
       if (!event.repeat) this.view.key();
       return;
     }
-    const action = this.#keys[key.toLowerCase()];
+    const own = this.view.keys ?? {}; // a view may have keys of its own, which go first
+    const action = own[event.code] ?? own[key.toLowerCase()] ?? this.#keys[key.toLowerCase()];
     if (!action || event.repeat) return;
     event.preventDefault();
     action();

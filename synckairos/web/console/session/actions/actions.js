@@ -236,6 +236,7 @@ export class Actions {
     });
     return sure && this.run(async () => {
       await this.#forgetNext();
+      await this.#forgetStart();
       await this.page.session.reset();
     });
   }
@@ -244,6 +245,14 @@ export class Actions {
   async #forgetNext() {
     const { session, state } = this.page;
     if (nextSessionOf(state) !== null && this.may("metadata")) await session.patchMetadata({ next_session: null });
+  }
+
+  /** An agenda that begins again is not late against a start that is over; one that is ahead still counts. */
+  async #forgetStart() {
+    const { client, session, state } = this.page;
+    const start = state.metadata?.agenda?.starts_at_ms ?? null;
+    if (start === null || start > (client.time.now() ?? Date.now()) || !this.may("metadata")) return;
+    await session.patchMetadata({ agenda: { starts_at_ms: null } });
   }
 
   /** Whether this page may make the session that repeats this one. */

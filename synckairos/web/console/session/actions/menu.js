@@ -210,14 +210,17 @@ const KEYS = [
  *
  * @param {import("../session.js").Page} page
  */
-export function openHelp({ rights, uses }) {
+export function openHelp({ rights, uses, view }) {
   const works = ([, , actions]) => !actions || actions.some((each) => rights.ever(each));
   const row = ([keys, text]) => {
     const caps = keys.split(" ").map((key) => h("kbd", {}, key));
     return [h("dt", {}, caps), h("dd", {}, text)];
   };
   const use = uses.label ?? uses.switchLabel;
-  const keys = [...KEYS.filter(works), ...(use !== null ? [["B", use]] : [])];
+  const own = view.keysHelp ?? [];
+  const isTaken = ([key]) => own.some(([keys]) => keys.split(" ").includes(key));
+  const common = KEYS.filter((each) => !isTaken(each));
+  const keys = [...[...own, ...common].filter(works), ...(use !== null ? [["B", use]] : [])];
   const hints = [t("help.sameTime"), t("help.uncertainty")];
   if (rights.ever("switch")) hints.unshift(t("help.press"));
   openDialog({

@@ -17,7 +17,7 @@ const AS_GIVEN = [
   "max_cycles",
 ];
 /** What metadata says of one session, and not of the next. */
-const OF_ONE_SESSION = ["next_session", "message", "blackout", "announcements"];
+const OF_ONE_SESSION = ["next_session", "message", "blackout", "announcements", "run"];
 /** So many events are read at most, to find what the clocks had at first. */
 const MAX_EVENTS = 2000;
 
@@ -120,6 +120,11 @@ export function againConfig(state, events, { swapped = false } = {}) {
   const metadata = Object.fromEntries(
     Object.entries(state.metadata ?? {}).filter(([name]) => !OF_ONE_SESSION.includes(name)),
   );
+  if (Number.isFinite(metadata.agenda?.starts_at_ms)) {
+    // The new one begins when it is started; the old plan would make all of it late.
+    const { starts_at_ms: _, ...agenda } = metadata.agenda;
+    metadata.agenda = agenda;
+  }
   if (Object.keys(metadata).length > 0) config.metadata = metadata;
   return config;
 }

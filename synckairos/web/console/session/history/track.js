@@ -174,7 +174,10 @@ export class Track {
     this.start = payload.cycle_started_at ? Date.parse(payload.cycle_started_at) : null;
     this.active = payload.active_participant_id;
     this.count = payload.cycle_count;
-    if (payload.event === "session.reset") this.begun.clear();
+    if (payload.event === "session.reset") {
+      this.begun.clear();
+      this.scheduledMs = null;
+    }
     if (payload.status === "running" && this.active && !this.begun.has(this.active)) this.begun.set(this.active, at);
     if (payload.status === "pending" && payload.starts_at_ms !== undefined) this.scheduledMs = payload.starts_at_ms;
     this.version = change.version;

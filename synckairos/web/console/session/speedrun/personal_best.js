@@ -19,13 +19,16 @@ function isBest(value) {
   );
 }
 
+const withCount = (best) => ({ ...best, attempts: Number.isInteger(best.attempts) ? best.attempts : 0 });
+
 /**
  * The personal best of a run with this title, for these names of segments.
  *
  * @param {string} title
  * @param {string[]} names
- * @returns {import("./splits.js").Best & {category: string, last: string | null}} last: the session of the
- *   newest run that is in it
+ * @returns {import("./splits.js").Best & {game: string, category: string, last: string | null, ended: string | null,
+ *   before: import("./splits.js").Best | null}} last: the newest run that is in it; ended: when that one ended;
+ *   before: what was kept before it
  */
 export function readBest(title, names) {
   let kept = null;
@@ -34,12 +37,14 @@ export function readBest(title, names) {
   } catch {
     // The browser may forbid storage.
   }
-  if (!isBest(kept)) return { ...noBest(names), category: "", last: null };
+  if (!isBest(kept)) return { ...noBest(names), game: "", category: "", last: null, ended: null, before: null };
   return {
-    ...bestFor(names, kept),
-    attempts: Number.isInteger(kept.attempts) ? kept.attempts : 0,
+    ...withCount(bestFor(names, kept)),
+    game: typeof kept.game === "string" ? kept.game : "",
     category: typeof kept.category === "string" ? kept.category : "",
     last: typeof kept.last === "string" ? kept.last : null,
+    ended: typeof kept.ended === "string" ? kept.ended : null,
+    before: isBest(kept.before) ? withCount(bestFor(names, kept.before)) : null,
   };
 }
 

@@ -17,9 +17,13 @@ export const namesFromText = (text) =>
 const wholeNumbers = (value) =>
   new Set(Array.isArray(value) ? value.filter((each) => Number.isInteger(each) && each >= 0).slice(0, 1000) : []);
 
-/** What the metadata says of a run: `undone` numbers of cycles, `skipped` places of segments. */
+/**
+ * What the metadata says of a run: `undone` numbers of cycles, `skipped` places of segments. They belong to the
+ * run that began at `started`; a reset leaves them in the metadata, where they say nothing of the next run.
+ */
 export function marksOf(state) {
-  const { undone, skipped } = state.metadata?.run ?? {};
+  const { undone, skipped, started } = state.metadata?.run ?? {};
+  if (started !== undefined && started !== state.session_started_at) return { undone: new Set(), skipped: new Set() };
   return { undone: wholeNumbers(undone), skipped: wholeNumbers(skipped) };
 }
 
@@ -103,6 +107,15 @@ export function bestFor(names, kept) {
   if (!kept || kept.names.length !== names.length) return noBest(names);
   return { ...kept, names };
 }
+
+/** What a run is known by: a session that was reset begins another one. Null before the start. */
+export const runOf = (state) => (state.session_started_at ? `${state.session_id} ${state.session_started_at}` : null);
+
+/**
+ * The personal best as it was before this run. A run that is over may have been kept and then reopened: its
+ * first end counts no more.
+ */
+export const bestBefore = (kept, run) => (run !== null && kept.last === run && kept.before ? kept.before : kept);
 
 /**
  * How a segment compares.

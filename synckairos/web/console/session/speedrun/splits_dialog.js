@@ -44,6 +44,9 @@ export function openSplits(view) {
     return actions.run(() => session.patchMetadata({ splits: chosen, run: null }));
   }
 
+  /** The run that is shown is not counted once more into times that take the place of the old ones. */
+  const counted = () => ({ last: view.best.last, ended: view.best.ended });
+
   async function read() {
     const [chosen] = file.files;
     file.value = "";
@@ -57,7 +60,7 @@ export function openSplits(view) {
         return;
       }
       if (differs && !(await save(run.best.names))) return;
-      writeBest(view.title, { ...run.best, category: run.category, last: view.best.last });
+      writeBest(view.title, { ...run.best, game: run.game, category: run.category, ...counted() });
       opened.close();
       view.update();
       toast(t("run.imported", { count: run.best.names.length, game: run.game || view.title }), { seconds: 5 });
@@ -68,7 +71,7 @@ export function openSplits(view) {
   }
 
   function write() {
-    const text = writeLss({ game: view.title, category: view.best.category, best: view.best });
+    const text = writeLss({ game: view.best.game || view.title, category: view.best.category, best: view.best });
     const url = URL.createObjectURL(new Blob([text], { type: "application/xml" }));
     const link = h("a", { href: url, download: `${view.title.replace(/[^\p{L}\p{N} _-]/gu, "").trim() || "run"}.lss` });
     link.click();
@@ -76,9 +79,7 @@ export function openSplits(view) {
   }
 
   const forget = () => {
-    writeBest(view.title, { ...noBest(view.names), category: "", last: view.best.last });
-    view.before = null;
-    view.isRecord = false;
+    writeBest(view.title, { ...noBest(view.names), game: "", category: "", ...counted() });
     opened.close();
     view.update();
   };

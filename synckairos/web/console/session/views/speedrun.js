@@ -74,6 +74,24 @@ export class SpeedrunView {
         h("div", { class: "buttons run-buttons" }, this.undo, this.skip, this.edit),
       ),
     );
+    const undo = () => !this.undo.hidden && this.undoSplit();
+    const skip = () => !this.skip.hidden && this.skipSplit();
+    /** Keys of this view: those of the number pad are LiveSplit's, which runners know. */
+    this.keys = {
+      u: undo,
+      k: skip,
+      Numpad1: () => this.next(),
+      Numpad2: skip,
+      Numpad3: () => page.actions.may("reset") && page.state.status !== "pending" && page.actions.reset(),
+      Numpad8: undo,
+    };
+    /** What the list of keys says of them. */
+    this.keysHelp = [
+      ["Num\u00a01", t("run.splitNow"), ["switch"]],
+      ["U Num\u00a08", t("run.undo"), ["metadata"]],
+      ["K Num\u00a02", t("run.skip"), ["metadata"]],
+      ["Num\u00a03", t("reset.yes"), ["reset"]],
+    ];
     this.listener = () => this.update();
     page.track.listeners.add(this.listener);
     page.track.load();
@@ -98,11 +116,16 @@ export class SpeedrunView {
     const { state, track } = page;
     this.names = runs.segmentNames(state);
     if (this.names.length === 0) this.names = [t("run.finish")];
-    this.best = readBest(this.title, this.names);
+    this.#keepReset();
+    const kept = readBest(this.title, this.names);
+    const id = runs.runOf(state);
+    /** What the run is compared with. */
+    this.before = runs.bestBefore(kept, id);
+    this.best = isOver(state) ? kept : this.before;
     // Where the first events are not kept any more, the times are counted back from the session's time.
     const offset = track.complete ? 0 : state.time_used_ms - track.totalMs;
     const cycles = track.cycles.map(({ number, totalMs }) => ({ number, totalMs: totalMs + offset }));
-    this.run = runs.segmentsOf(this.names, cycles, runs.marksOf(state));
+    this.run = { id, ...runs.segmentsOf(this.names, cycles, runs.marksOf(state)) };
     this.#keepResult();
     this.#drawRows();
     this.#drawFigures();
@@ -117,22 +140,39 @@ export class SpeedrunView {
   /** Once a run is over, its times are kept, on the device of whoever could split. */
   #keepResult() {
     const { page } = this;
+    this.isRecord = false;
     const { state, track } = page;
     if (!isOver(state) || !track.loaded || track.version < page.session.confirmed?.version) return;
-    if (!page.rights.ever("switch") || this.best.last === state.session_id) return;
-    const { segments, at } = this.run;
+    if (!page.rights.ever("switch")) return;
+    const { id, segments, at } = this.run;
     if (segments.every((each) => each.splitMs === null)) return;
+    const ended = state.session_completed_at;
     const finished = state.status === "completed" && at === segments.length;
-    const { best, isRecord } = runs.afterRun(this.best, segments, finished);
-    this.before = this.best; // what the deltas that are shown compare with
-    this.isRecord = isRecord;
-    this.best = { ...this.best, ...best, last: state.session_id };
+    const { best, isRecord } = runs.afterRun(this.before, segments, finished);
+    if (this.best.last !== id || this.best.ended !== ended) this.#keep(id, ended, best);
+    this.isRecord = isRecord && this.best.before !== null;
+  }
+
+  /** A run that is reset before its end is an attempt, too, and its best segments count. */
+  #keepReset() {
+    const { run, page } = this;
+    if (!run?.id || run.id === runs.runOf(page.state) || !page.rights.ever("switch")) return;
+    this.best = readBest(this.title, this.names);
+    const isKept = this.best.last === run.id;
+    if (isKept || run.segments.length !== this.names.length || run.segments.every((each) => each.splitMs === null)) return;
+    this.#keep(run.id, null, runs.afterRun(this.best, run.segments, false).best);
+  }
+
+  #keep(last, ended, best) {
+    const { names, splits, best: segments, attempts } = runs.bestBefore(this.best, last);
+    const before = { names, splits, best: segments, attempts };
+    this.best = { ...this.best, ...best, last, ended, before };
     writeBest(this.title, this.best);
   }
 
   #drawRows() {
     const { segments, at } = this.run;
-    const compareWith = this.before ?? this.best;
+    const compareWith = this.before;
     const live = !isOver(this.page.state);
     this.deltaNow = null;
     const row = (segment, place) => {
@@ -244,7 +284,8 @@ export class SpeedrunView {
   }
 
   #mark(undone, skipped) {
-    const { actions, session } = this.page;
-    actions.run(() => session.patchMetadata({ run: { undone: [...undone], skipped: [...skipped] } }));
+    const { actions, session, state } = this.page;
+    const run = { undone: [...undone], skipped: [...skipped], started: state.session_started_at };
+    actions.run(() => session.patchMetadata({ run }));
   }
 }
