@@ -78,6 +78,7 @@ def session(
 
 PATCHES: dict[str, Any] = {
     "message": {"message": {"text": "Two minutes left, please come to an end"}},
+    "message-all": {"message": {"text": "Two minutes left, please come to an end", "to": "all"}},
     "blackout": {"blackout": True},
 }
 CHESS = {"preset": "blitz", "participants": ["Magda", "Teo"], "title": "Club final"}
@@ -319,6 +320,8 @@ STATES = [
     State("agenda", agenda),
     State("agenda-item", agenda, press("4*")),
     State("message", session(CHESS, *LIVE, "message", query="?screen")),
+    State("message-watch", session(CHESS, *LIVE, "message-all", query="?watch")),
+    State("message-player", session(CHESS, *LIVE, "message-all", query="?as={0}")),
     State("message-sign", session(CHESS, *LIVE, "message")),
     State("blackout", session(CHESS, *LIVE, "blackout", query="?screen")),
     State("bare", session(CHESS, *LIVE, query="?bare")),

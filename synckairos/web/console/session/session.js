@@ -205,6 +205,13 @@ export class Page {
     return !this.isScreen && this.state !== null && this.rights.now("metadata", this.state);
   }
 
+  /** What this page is to whoever leads the session. @returns {"leader" | "player" | "screen" | "viewer"} */
+  get kind() {
+    if (this.isScreen) return "screen";
+    if (this.leads) return "leader";
+    return this.rights.leads || this.rights.ever("switch") ? "player" : "viewer";
+  }
+
   /** The entry of a participant or group in the state. */
   entry(id) {
     return entryOf(this.state, id);

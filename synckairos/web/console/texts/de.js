@@ -970,8 +970,10 @@ export default {
   "screens.speaker": "Bildschirm der Redner",
   "screens.message": "Nachricht an die Bildschirme",
   "screens.text": "Nachricht",
+  "screens.to": "Nachricht an",
+  "screens.toAll": "Alle Bildschirme und Spieler",
   "screens.where":
-    "Sie bedeckt den unteren Teil aller Bildschirme und der Seiten, die nur zuschauen, bis sie weggenommen wird.",
+    "Der Bildschirm der Redner zeigt sie unter der Uhr, bis sie weggenommen wird. Auf allen Bildschirmen steht sie auch auf den Seiten, die nur zuschauen, und klein auf denen der Spieler.",
   "screens.empty": "Bitte eine Nachricht eingeben",
   "screens.show": "Zeigen",
   "screens.takeAway": "Wegnehmen",

@@ -947,7 +947,10 @@ export default {
   "screens.speaker": "Speaker’s screen",
   "screens.message": "Message to the screens",
   "screens.text": "Message",
-  "screens.where": "It covers the lower part of all screens and of the pages that only watch, until you take it away.",
+  "screens.to": "Message to",
+  "screens.toAll": "All screens and players",
+  "screens.where":
+    "The speaker’s screen shows it below the clock until you take it away. On all screens it is also on the pages that only watch, and small on those of players.",
   "screens.empty": "Enter a message",
   "screens.show": "Show it",
   "screens.takeAway": "Take it away",

@@ -968,8 +968,10 @@ export default {
   "screens.speaker": "Pantalla del orador",
   "screens.message": "Mensaje a las pantallas",
   "screens.text": "Mensaje",
+  "screens.to": "Mensaje a",
+  "screens.toAll": "Todas las pantallas y jugadores",
   "screens.where":
-    "Cubre la parte inferior de todas las pantallas y de las páginas que solo miran, hasta que se retire.",
+    "La pantalla del orador lo muestra debajo del reloj hasta que se retire. En todas las pantallas está también en las páginas que solo miran y, en pequeño, en las de los jugadores.",
   "screens.empty": "Hay que escribir un mensaje",
   "screens.show": "Mostrarlo",
   "screens.takeAway": "Retirarlo",

@@ -969,7 +969,10 @@ export default {
   "screens.speaker": "Écran de l’orateur",
   "screens.message": "Message aux écrans",
   "screens.text": "Message",
-  "screens.where": "Il couvre le bas de tous les écrans et des pages qui ne font que regarder, jusqu’à son retrait.",
+  "screens.to": "Message à",
+  "screens.toAll": "Tous les écrans et joueurs",
+  "screens.where":
+    "L’écran de l’orateur l’affiche sous l’horloge jusqu’à son retrait. Sur tous les écrans, il est aussi sur les pages qui ne font que regarder et, en petit, sur celles des joueurs.",
   "screens.empty": "Saisir un message",
   "screens.show": "L’afficher",
   "screens.takeAway": "Le retirer",

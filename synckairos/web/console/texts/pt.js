@@ -961,7 +961,10 @@ export default {
   "screens.speaker": "Tela do orador",
   "screens.message": "Mensagem para as telas",
   "screens.text": "Mensagem",
-  "screens.where": "Cobre a parte de baixo de todas as telas e das páginas que só assistem, até ser retirada.",
+  "screens.to": "Mensagem para",
+  "screens.toAll": "Todas as telas e jogadores",
+  "screens.where":
+    "A tela do orador a mostra abaixo do relógio até ser retirada. Em todas as telas, ela também aparece nas páginas que só assistem e, pequena, nas dos jogadores.",
   "screens.empty": "Escrever uma mensagem",
   "screens.show": "Mostrar",
   "screens.takeAway": "Retirar",
