@@ -98,6 +98,7 @@ MEETING = {
     "participants": [{"name": each, "total_time_ms": 300_000} for each in ("Anna", "Ben")],
     "title": "Debate",
 }
+MEETING_AT_END = {**MEETING, "time_control": {"kind": "fischer"}}
 SPLITS = {"splits": ["Forest", "Cave", "Tower", "Finish"]}
 RUN = {"preset": "speedrun", "participants": ["Rin"], "title": "Kairos Any%"}
 
@@ -307,6 +308,7 @@ STATES = [
     State("lights-red", session(SPEECH, "start", left=60), waits_for("Finish now")),
     State("overtime", session(MEETING, "start", adjust={0: 0}, query="?view=countdown")),
     State("overtime-game", session(MEETING, "start", adjust={0: 0}, query="?view=clock")),
+    State("overtime-board", session(MEETING_AT_END, "start", adjust={0: 60}, query="?view=board")),
     *(
         State(f"board-{count}", session(board(count), *LIVE, query="?view=board"))
         for count in (2, 4, 8, 20, 40, 90)

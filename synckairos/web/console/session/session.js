@@ -26,7 +26,7 @@ import { openAgain, openHelp, openHistory, openSchedule, share } from "./actions
 import { Overlay } from "./screens/overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./faces/result.js";
-import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
+import { canAdjust, hasNext, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { Screen } from "./device/screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./device/sound.js";
@@ -179,6 +179,8 @@ export class Page {
       (who) => this.people?.name(who) ?? t("name.someone"),
       (text) => this.people?.inText(text) ?? text,
     );
+    /** Whether the track was loaded when it last told of something. */
+    this.knewTurns = false;
     this.track.listeners.add(() => this.#onTrack());
     /** Tells screen readers what a light says. */
     this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
@@ -572,7 +574,9 @@ export class Page {
 
   /** The events were read, or there are new ones: they tell of turns that were cut short, and of overtime. */
   #onTrack() {
-    if (this.view && !this.ended && isOver(this.state)) this.view.update();
+    const isNew = this.track.loaded !== this.knewTurns;
+    this.knewTurns = this.track.loaded;
+    if (this.view && !this.ended && (isNew || isOver(this.state))) this.view.update();
   }
 
   #onError(error) {
@@ -812,13 +816,21 @@ export class Page {
       // for the clock.
       if (target.closest?.("button:not(.press), a, input:not([type=radio]:checked), summary")) return;
       event.preventDefault();
-      if (!event.repeat) this.view.key();
+      if (!event.repeat) this.#space();
       return;
     }
     const action = this.#keys[key.toLowerCase()];
     if (!action || event.repeat) return;
     event.preventDefault();
     action();
+  }
+
+  /** The space bar is for the view. Where that has no turn to end, it presses the main button, such as a bid. */
+  #space() {
+    const { state, uses, view, viewName } = this;
+    const isFree = state.status === "running" && !hasNext(state) && !view.ownsNext;
+    if (isFree && viewName !== "exam" && uses.label !== null) uses.press();
+    else view.key();
   }
 
   #keys = {

@@ -5,6 +5,7 @@
 import { t } from "../../shared/i18n.js";
 import { button, fill, h, icon, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
+import { dress } from "../faces/dress.js";
 import { movesOf } from "../faces/counting.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../faces/face.js";
 import { showLight } from "../faces/shine.js";
@@ -62,7 +63,7 @@ class Tile {
     setText(
       this.facts,
       [
-        entry.has_expired && t("face.out"),
+        isOut(state, entry, isActive) && t("face.out"),
         turns,
         entry.time_used_ms > 0 && t("board.used", { time: formatClock(entry.time_used_ms, { countUp: true }) }),
       ]
@@ -97,9 +98,11 @@ class Tile {
     let share = null;
     let isEmpty = false;
     if (ownClocks(state)) {
-      const face = faceOf(state, page.clock(this.person.id), this.whole);
+      const clock = page.clock(this.person.id);
+      const overMs = this.isActive ? page.overtime(this.person.id, clock) : null;
+      const face = dress(faceOf(state, clock, this.whole), state, clock, { wholeMs: this.whole, overMs, usedMs: null, counts: null, lights: [] });
       ({ ms, countUp } = face);
-      level = this.entry.has_expired ? "out" : face.level;
+      level = isOut(state, this.entry, this.isActive) ? "out" : face.level;
       share = face.share;
     } else if (this.isActive && state.sync_mode !== "count_up") {
       const face = faceOf(state, page.clock(null), this.view.whole);
@@ -125,6 +128,10 @@ class Tile {
     }
   }
 }
+
+/** Whether a clock is out. Under `notify` a turn goes on at the end of its clock, and is in overtime. */
+const isOut = (state, entry, isActive) =>
+  entry.has_expired && !(isActive && !isOver(state) && state.action_on_timeout.type === "notify");
 
 const wholeOfEntry = (entry) =>
   entry.total_time_ms === null ? null : entry.total_time_ms + entry.time_used_ms;
