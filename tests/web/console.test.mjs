@@ -89,6 +89,15 @@ test("a bell in overtime does not say when a card is short of time", () => {
   assert.equal(summaryOf(state({ ...low, active_participant_id: null }), NOW).level, "warn");
 });
 
+test("a card goes on below zero while a turn goes on at the end of its clock", () => {
+  const speech = { participants: undefined, action_on_timeout: { type: "notify" }, time_remaining_ms: 0, server_time_ms: NOW };
+  const shown = (more, now = NOW + 6000) => summaryOf(state({ ...speech, ...more }), now).ms;
+  assert.equal(shown({ deadline_ms: NOW }), -6000, "the service has not told of the end yet");
+  const told = { deadline_ms: null, time_used_ms: 60_000, cycle_started_at: new Date(NOW - 60_000).toISOString() };
+  assert.equal(shown(told), -6000);
+  assert.equal(shown({ ...told, action_on_timeout: { type: "skip" } }), 0);
+});
+
 test("a card counts down to the start, and to an end that comes before the deadline", () => {
   const waits = state({ status: "pending", starts_at_ms: NOW + 300_000, total_time_ms: 1000 });
   assert.equal(summaryOf(waits, NOW).line, "Starts in 5 min");

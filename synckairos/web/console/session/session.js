@@ -10,6 +10,7 @@ import { titleOf } from "../shared/names.js";
 import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
 import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
+import { goesOnAtEnd, ranAtEnd } from "../shared/overtime.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions/actions.js";
@@ -17,7 +18,7 @@ import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./device/early.js";
 import { loaded, stylesheet } from "../shared/later.js";
 import { Last } from "./device/last.js";
-import { dress, ranAtEnd, readCounts, usedBy } from "./faces/dress.js";
+import { dress, readCounts, usedBy } from "./faces/dress.js";
 import { cutShortBy, endOf, leadsOn } from "./faces/ends.js";
 import { faceOf, wholeOf } from "./faces/face.js";
 import { showLight } from "./faces/shine.js";
@@ -260,10 +261,8 @@ export class Page {
   /** How long (ms) the running clock has stood at its end while its turn goes on; null: it does not. */
   overtime(owner, clock) {
     const { people, state, track } = this;
-    const isLive = state.status === "running" || state.status === "paused";
-    if (!clock?.expired || !isLive || state.action_on_timeout.type !== "notify") return null;
-    if (state.sync_mode === "count_up" || (owner !== null && owner !== people.ownerOf(state.active_participant_id)))
-      return null;
+    if (!clock?.expired || !goesOnAtEnd(state)) return null;
+    if (owner !== null && owner !== people.ownerOf(state.active_participant_id)) return null;
     if (!track.loaded && !track.error) track.load();
     const since = (track.loaded ? track.ranAtEnd : null) ?? ranAtEnd(state);
     return since === null ? null : Math.max(0, (this.session.elapsed() ?? since) - since);

@@ -74,6 +74,15 @@ class Tile {
     this.draw();
   }
 
+  /** The face of a clock, which goes on below zero while its turn goes on. */
+  #face(owner, wholeMs) {
+    const { page } = this.view;
+    const clock = page.clock(owner);
+    const overMs = this.isActive ? page.overtime(owner, clock) : null;
+    const more = { wholeMs, overMs, usedMs: null, counts: null, lights: [] };
+    return dress(faceOf(page.state, clock, wholeMs), page.state, clock, more);
+  }
+
   #drawMembers(people, state) {
     const members = people.participants.filter((each) => each.groupId === this.person.id);
     const key = members.map((each) => each.id).join() + (this.isActive ? state.active_participant_id : "");
@@ -98,15 +107,12 @@ class Tile {
     let share = null;
     let isEmpty = false;
     if (ownClocks(state)) {
-      const clock = page.clock(this.person.id);
-      const overMs = this.isActive ? page.overtime(this.person.id, clock) : null;
-      const face = dress(faceOf(state, clock, this.whole), state, clock, { wholeMs: this.whole, overMs, usedMs: null, counts: null, lights: [] });
+      const face = this.#face(this.person.id, this.whole);
       ({ ms, countUp } = face);
       level = isOut(state, this.entry, this.isActive) ? "out" : face.level;
       share = face.share;
     } else if (this.isActive && state.sync_mode !== "count_up") {
-      const face = faceOf(state, page.clock(null), this.view.whole);
-      ({ ms, countUp, level, share } = face);
+      ({ ms, countUp, level, share } = this.#face(null, this.view.whole));
     } else if (this.isActive || this.entry.time_used_ms > 0) {
       ms = this.entry.time_used_ms + (this.isActive ? page.cycleElapsed() : 0);
     } else {
