@@ -301,6 +301,7 @@ STATES = [
     State("watch-link", session(FOUR, *LIVE), press("Menu", "Link to watch")),
     State("message-form", session(SPEECH, "start"), press("Menu", "Message to the screens")),
     State("quiz", session(QUIZ, *LIVE)),
+    State("quiz-screen", session(QUIZ, *LIVE, query="?screen")),
     State("auction", session(AUCTION, "start")),
     State("speech", session(SPEECH, "start")),
     State("lights-green", session(SPEECH, "start", left=115_000)),

@@ -107,21 +107,22 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
 
 
 async def test_all_faces_go_on_below_zero_while_a_turn_does(api: Api, console: Console) -> None:
-    people = [{"participant_id": str(uuid.uuid4()), "total_time_ms": 60_000} for _ in range(2)]
-    tag = f"debate-{uuid.uuid4().hex[:6]}"
-    names = dict(zip((each["participant_id"] for each in people), ("Anna", "Ben"), strict=True))
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    names = dict(zip(ids, ("Anna", "Ben"), strict=True))
     for mode in ({"sync_mode": "per_participant"}, {"sync_mode": "per_cycle", "time_per_cycle_ms": 60_000}):
         own = mode["sync_mode"] == "per_participant"
         made = await api.create(
             **mode,
             action_on_timeout={"type": "notify"},
-            participants=people if own else [{"participant_id": each} for each in names],
-            metadata={"tags": [tag], "names": names},
+            participants=[
+                {"participant_id": each} | ({"total_time_ms": 60_000} if own else {}) for each in ids
+            ],
+            metadata={"names": names},
         )
         session_id = made["session_id"]
         await api.do(session_id, "start")
         if own:
-            await api.adjust(session_id, people[0]["participant_id"], total_time_ms=60)
+            await api.adjust(session_id, ids[0], total_time_ms=60)
         else:
             await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": 60})
         over = re.compile("\u22120:\\d\\d")

@@ -598,6 +598,8 @@ export default {
   "bounds.endsAt": "تنتهي {moment}",
   "bounds.endsAtIn": "تنتهي {moment}، بعد {time}",
   "bounds.turnOf": "الدور {turn} من {all}",
+  "bounds.question": "السؤال {turn}",
+  "bounds.questionOf": "السؤال {turn} من {all}",
   "bounds.noPauses": "لا إيقافات متبقية",
   "bounds.pauses": {
     zero: "بقي {count} إيقاف",

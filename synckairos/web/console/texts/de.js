@@ -531,6 +531,8 @@ export default {
   "bounds.endsAt": "endet um {moment}",
   "bounds.endsAtIn": "endet um {moment}, in {time}",
   "bounds.turnOf": "Zug {turn} von {all}",
+  "bounds.question": "Frage {turn}",
+  "bounds.questionOf": "Frage {turn} von {all}",
   "bounds.noPauses": "keine Pausen übrig",
   "bounds.pauses": { one: "noch {count} Pause", other: "noch {count} Pausen" },
   "bounds.pauseTime": "noch {time} für Pausen",

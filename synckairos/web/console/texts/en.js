@@ -523,6 +523,8 @@ export default {
   "bounds.endsAt": "ends at {moment}",
   "bounds.endsAtIn": "ends at {moment}, in {time}",
   "bounds.turnOf": "turn {turn} of {all}",
+  "bounds.question": "Question {turn}",
+  "bounds.questionOf": "Question {turn} of {all}",
   "bounds.noPauses": "no pauses left",
   "bounds.pauses": { one: "{count} pause left", other: "{count} pauses left" },
   "bounds.pauseTime": "{time} of pauses left",

@@ -529,6 +529,8 @@ export default {
   "bounds.endsAt": "termina: {moment}",
   "bounds.endsAtIn": "termina: {moment}, en {time}",
   "bounds.turnOf": "turno {turn} de {all}",
+  "bounds.question": "Pregunta {turn}",
+  "bounds.questionOf": "Pregunta {turn} de {all}",
   "bounds.noPauses": "no quedan pausas",
   "bounds.pauses": { one: "queda {count} pausa", other: "quedan {count} pausas" },
   "bounds.pauseTime": "quedan {time} de pausas",

@@ -531,6 +531,8 @@ export default {
   "bounds.endsAt": "finit : {moment}",
   "bounds.endsAtIn": "finit : {moment}, dans {time}",
   "bounds.turnOf": "tour {turn} sur {all}",
+  "bounds.question": "Question {turn}",
+  "bounds.questionOf": "Question {turn} sur {all}",
   "bounds.noPauses": "plus de pauses",
   "bounds.pauses": { one: "reste {count} pause", other: "reste {count} pauses" },
   "bounds.pauseTime": "reste {time} de pauses",

@@ -477,6 +477,8 @@ export default {
   "bounds.endsAt": "{moment} に終了",
   "bounds.endsAtIn": "{moment} に終了、あと {time}",
   "bounds.turnOf": "手番 {turn}/{all}",
+  "bounds.question": "第 {turn} 問",
+  "bounds.questionOf": "第 {turn} 問（全 {all} 問）",
   "bounds.noPauses": "一時停止は残りなし",
   "bounds.pauses": { other: "一時停止は残り {count} 回" },
   "bounds.pauseTime": "一時停止は残り {time}",

@@ -526,6 +526,8 @@ export default {
   "bounds.endsAt": "termina: {moment}",
   "bounds.endsAtIn": "termina: {moment}, em {time}",
   "bounds.turnOf": "turno {turn} de {all}",
+  "bounds.question": "Pergunta {turn}",
+  "bounds.questionOf": "Pergunta {turn} de {all}",
   "bounds.noPauses": "sem pausas restantes",
   "bounds.pauses": { one: "resta {count} pausa", other: "restam {count} pausas" },
   "bounds.pauseTime": "restam {time} de pausas",

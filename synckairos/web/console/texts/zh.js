@@ -477,6 +477,8 @@ export default {
   "bounds.endsAt": "{moment} 结束",
   "bounds.endsAtIn": "{moment} 结束，还有 {time}",
   "bounds.turnOf": "第 {turn}/{all} 回合",
+  "bounds.question": "第 {turn} 题",
+  "bounds.questionOf": "第 {turn}/{all} 题",
   "bounds.noPauses": "已无暂停次数",
   "bounds.pauses": { other: "剩余 {count} 次暂停" },
   "bounds.pauseTime": "暂停时间剩余 {time}",
