@@ -78,6 +78,7 @@ def session(
 
 PATCHES: dict[str, Any] = {
     "message": {"message": {"text": "Two minutes left, please come to an end"}},
+    "message-all": {"message": {"text": "Two minutes left, please come to an end", "to": "all"}},
     "blackout": {"blackout": True},
 }
 CHESS = {"preset": "blitz", "participants": ["Magda", "Teo"], "title": "Club final"}
@@ -97,6 +98,7 @@ MEETING = {
     "participants": [{"name": each, "total_time_ms": 300_000} for each in ("Anna", "Ben")],
     "title": "Debate",
 }
+MEETING_AT_END = {**MEETING, "time_control": {"kind": "fischer"}}
 SPLITS = {"splits": ["Forest", "Cave", "Tower", "Finish"]}
 RUN = {"preset": "speedrun", "participants": ["Rin"], "title": "Kairos Any%"}
 
@@ -299,6 +301,7 @@ STATES = [
     State("watch-link", session(FOUR, *LIVE), press("Menu", "Link to watch")),
     State("message-form", session(SPEECH, "start"), press("Menu", "Message to the screens")),
     State("quiz", session(QUIZ, *LIVE)),
+    State("quiz-screen", session(QUIZ, *LIVE, query="?screen")),
     State("auction", session(AUCTION, "start")),
     State("speech", session(SPEECH, "start")),
     State("lights-green", session(SPEECH, "start", left=115_000)),
@@ -306,6 +309,7 @@ STATES = [
     State("lights-red", session(SPEECH, "start", left=60), waits_for("Finish now")),
     State("overtime", session(MEETING, "start", adjust={0: 0}, query="?view=countdown")),
     State("overtime-game", session(MEETING, "start", adjust={0: 0}, query="?view=clock")),
+    State("overtime-board", session(MEETING_AT_END, "start", adjust={0: 60}, query="?view=board")),
     *(
         State(f"board-{count}", session(board(count), *LIVE, query="?view=board"))
         for count in (2, 4, 8, 20, 40, 90)
@@ -319,6 +323,8 @@ STATES = [
     State("agenda", agenda),
     State("agenda-item", agenda, press("4*")),
     State("message", session(CHESS, *LIVE, "message", query="?screen")),
+    State("message-watch", session(CHESS, *LIVE, "message-all", query="?watch")),
+    State("message-player", session(CHESS, *LIVE, "message-all", query="?as={0}")),
     State("message-sign", session(CHESS, *LIVE, "message")),
     State("blackout", session(CHESS, *LIVE, "blackout", query="?screen")),
     State("bare", session(CHESS, *LIVE, query="?bare")),

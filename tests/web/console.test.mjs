@@ -9,7 +9,7 @@ const web = "../../synckairos/web/console";
 const { needsLongClocks } = await import(`${web}/list/presets.js`);
 const { summaryOf } = await import(`${web}/list/summary.js`);
 const { canAdjust, canAdjustTotal, canSetTurn, canTakeBack } = await import(`${web}/session/rules.js`);
-const { boundsOf, waitingText } = await import(`${web}/session/bounds.js`);
+const { boundsOf, numberOf, waitingText } = await import(`${web}/session/bounds.js`);
 const { Track } = await import(`${web}/session/history/track.js`);
 const { fromLocal, timeZone, toLocal } = await import(`${web}/shared/moments.js`);
 const { Rights } = await import(`${web}/shared/rights.js`);
@@ -87,6 +87,24 @@ test("what a token allows and what the service takes are told apart", async () =
 test("a bell in overtime does not say when a card is short of time", () => {
   const low = { time_remaining_ms: 15_000, deadline_ms: NOW + 15_000, server_time_ms: NOW, warnings_ms: [0, -5000] };
   assert.equal(summaryOf(state({ ...low, active_participant_id: null }), NOW).level, "warn");
+});
+
+test("the questions of a quiz are counted, with and without a last one", () => {
+  const quiz = { metadata: { preset: "quiz" }, sync_mode: "per_cycle", cycle_count: 2 };
+  assert.equal(numberOf(state(quiz)), "Question 3");
+  assert.equal(numberOf(state({ ...quiz, max_cycles: 10 })), "Question 3 of 10");
+  assert.deepEqual(boundsOf(state({ ...quiz, max_cycles: 10 }), NOW, null), ["Question 3 of 10"]);
+  for (const other of [{ status: "pending" }, { status: "completed" }, { metadata: { preset: "debate" } }])
+    assert.equal(numberOf(state({ ...quiz, ...other })), null);
+});
+
+test("a card goes on below zero while a turn goes on at the end of its clock", () => {
+  const speech = { participants: undefined, action_on_timeout: { type: "notify" }, time_remaining_ms: 0, server_time_ms: NOW };
+  const shown = (more, now = NOW + 6000) => summaryOf(state({ ...speech, ...more }), now).ms;
+  assert.equal(shown({ deadline_ms: NOW }), -6000, "the service has not told of the end yet");
+  const told = { deadline_ms: null, time_used_ms: 60_000, cycle_started_at: new Date(NOW - 60_000).toISOString() };
+  assert.equal(shown(told), -6000);
+  assert.equal(shown({ ...told, action_on_timeout: { type: "skip" } }), 0);
 });
 
 test("a card counts down to the start, and to an end that comes before the deadline", () => {

@@ -7,7 +7,7 @@ const web = "../../synckairos/web/console";
 const { announcementsOf, examConfig, rowAt, rowsOf } = await import(`${web}/shared/exam.js`);
 const { planOf, plannedStart, timesOf } = await import(`${web}/session/views/agenda_times.js`);
 const { readAgenda } = await import(`${web}/list/agenda_lines.js`);
-const { screensOf } = await import(`${web}/session/screens/screens.js`);
+const { screensOf, shownOn } = await import(`${web}/session/screens/screens.js`);
 
 const MIN = 60_000;
 const NOW = Date.UTC(2026, 6, 1, 10);
@@ -147,8 +147,18 @@ test("a line that cannot be read is named, with what is wrong with it", () => {
 });
 
 test("a message for the screens and a blackout are read from the metadata of a stranger", () => {
-  assert.deepEqual(screensOf({ message: { text: " Wrap\nup " }, blackout: true }), { message: "Wrap up", blackout: true });
-  for (const metadata of [null, {}, { message: "x", blackout: 1 }, { message: { text: 5 }, blackout: "true" }]) {
-    assert.deepEqual(screensOf(metadata), { message: null, blackout: false });
+  assert.deepEqual(screensOf({ message: { text: " Wrap\nup " }, blackout: true }),
+    { message: "Wrap up", toAll: false, blackout: true });
+  assert.equal(screensOf({ message: { text: "Wrap up", to: "all" } }).toAll, true);
+  for (const metadata of [null, {}, { message: "x", blackout: 1 }, { message: { text: 5 }, blackout: "true" }, { message: { to: "all" } }]) {
+    assert.deepEqual(screensOf(metadata), { message: null, toAll: false, blackout: false });
   }
+});
+
+test("a message covers pages with nothing to press, and only the speaker's unless it is for all", () => {
+  const where = (metadata, pages = ["screen", "viewer", "bare", "player", "leader"]) =>
+    pages.map((page) => Object.entries(shownOn(screensOf(metadata), page)).filter(([, value]) => value).map(([name]) => name).join());
+  assert.deepEqual(where({ message: { text: "A" } }), ["message", "", "", "", ""]);
+  assert.deepEqual(where({ message: { text: "A", to: "all" } }), ["message", "message", "", "toast", ""]);
+  assert.deepEqual(where({ blackout: true }), ["blackout", "blackout", "blackout", "", ""]);
 });

@@ -174,6 +174,10 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     await dialog.get_by_role("button", name="Show it").click()
     message = speaker.get_by_role("status").filter(has_text="Two more minutes")
     await expect(message).to_be_visible()
+    watching = await visitor.open(f"{console.service}/s/{session_id}?watch")
+    await expect(watching.get_by_text("Welcome").locator("visible=true").first).to_be_visible()
+    said = watching.get_by_role("status").filter(has_text="Two more minutes")
+    await expect(said).to_be_hidden()  # it is for the speaker
     # The clock stays in sight above it.
     clock, words = await speaker.get_by_role("timer").bounding_box(), await message.bounding_box()
     assert clock is not None
@@ -195,9 +199,16 @@ async def test_the_leader_shows_a_message_and_a_blackout_on_the_screens(api: Api
     await expect(sign).to_contain_text("The screens are black")
     await sign.get_by_role("button", name="Light the screens again").click()
     await expect(message).to_be_visible()
-    await expect(bare.get_by_role("status").filter(has_text="Two more minutes")).to_be_visible()
+    await expect(bare.get_by_role("region", name="The screen is black")).to_be_hidden()
+    await page.get_by_role("button", name="Menu").click()
+    await page.get_by_role("button", name="Message to the screens").click()
+    await dialog.get_by_role("radio", name="All screens and players").check()
+    await dialog.get_by_role("button", name="Show it").click()
+    await expect(said).to_be_visible()
+    await expect(bare.get_by_text("Two more minutes")).to_be_hidden()
     await sign.get_by_role("button", name="Take it away").click()
     await expect(message).to_be_hidden()
+    await expect(said).to_be_hidden()
     await expect(sign).to_be_hidden()
     state = await api.get(session_id)
     assert not {"message", "blackout"} & state["metadata"].keys()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -103,6 +104,37 @@ async def test_nothing_but_clocks_that_fill_their_box_in_the_colours_of_the_addr
         assert "evil" not in await page.evaluate("document.documentElement.outerHTML")
         assert shown["grounds"][0] in ("rgb(244, 246, 243)", "rgb(15, 19, 21)")
         assert shown["font"].startswith("system-ui")
+
+
+async def test_all_faces_go_on_below_zero_while_a_turn_does(api: Api, console: Console) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    names = dict(zip(ids, ("Anna", "Ben"), strict=True))
+    for mode in ({"sync_mode": "per_participant"}, {"sync_mode": "per_cycle", "time_per_cycle_ms": 60_000}):
+        own = mode["sync_mode"] == "per_participant"
+        made = await api.create(
+            **mode,
+            action_on_timeout={"type": "notify"},
+            participants=[
+                {"participant_id": each} | ({"total_time_ms": 60_000} if own else {}) for each in ids
+            ],
+            metadata={"names": names},
+        )
+        session_id = made["session_id"]
+        await api.do(session_id, "start")
+        if own:
+            await api.adjust(session_id, ids[0], total_time_ms=60)
+        else:
+            await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": 60})
+        over = re.compile("\u22120:\\d\\d")
+        page = await console.open(f"/s/{session_id}?bare&names")
+        await expect(page.get_by_role("timer").first).to_have_text(over)
+        await expect(page.get_by_role("timer").first).to_contain_text("Anna")
+        await page.goto(f"{console.service}/s/{session_id}?view=board")
+        tile = page.locator(".tile.active")
+        await expect(tile.locator(".tile-digits")).to_have_text(over)
+        await expect(tile).not_to_contain_text("out of time")
+        await expect(tile.locator(".tile-name")).to_have_css("text-decoration-line", "none")
+        await expect(page.locator(".board-digits")).to_have_text(over)
 
 
 async def test_a_dot_says_that_the_connection_is_lost(api: Api, service: Service, invite: Invite) -> None:

@@ -112,6 +112,31 @@ async def test_a_game_that_is_over_says_how_it_ended_who_won_and_why(api: Api, c
     await moves(page, 1, 1)
 
 
+async def test_a_turn_that_the_flag_cut_short_is_no_move_after_reopening(api: Api, console: Console) -> None:
+    visitor = await console.visitor(**PHONE)
+    session_id, ids = await game(api, 4)
+    page = await visitor.open(f"{api.url}/s/{session_id}")
+    await moves(page, 2, 2)
+    await api.adjust(session_id, ids[0], total_time_ms=60)
+    await page.wait_for_selector("#app[data-status=expired]")
+    await api.do(session_id, "reopen")
+    await page.wait_for_selector("#app[data-status=paused]")
+    await moves(page, 2, 2)
+    # The clock has to have time before it can go on, so the button for that is at hand.
+    time = page.get_by_role("region", name="What to do").get_by_role("button", name="Give or take time")
+    await expect(time).to_be_visible()
+    await page.set_viewport_size({"width": 320, "height": 568})
+    await expect(time).to_be_in_viewport(ratio=1)
+    await page.set_viewport_size({"width": UPRIGHT["width"], "height": UPRIGHT["height"]})
+    await api.adjust(session_id, ids[0], total_time_ms=60_000)
+    await expect(time).to_be_hidden()
+    await api.do(session_id, "resume")
+    await api.do(session_id, "switch")
+    await moves(page, 3, 2)
+    await page.reload()
+    await moves(page, 3, 2)
+
+
 async def test_a_game_that_was_completed_at_once_has_no_moves_anywhere(api: Api, console: Console) -> None:
     session_id, _ = await game(api, 0)
     await api.do(session_id, "complete")

@@ -119,6 +119,54 @@ async def test_nothing_that_can_be_tapped_moves_because_of_a_message(
         await visitor.leave()
 
 
+async def test_a_message_and_a_blackout_leave_a_player_the_clock(api: Api, console: Console) -> None:
+    made = await players(api, "Anna", "Ben")
+    session_id = made["session_id"]
+    anna = made["participants"][0]["participant_id"]
+    await api.do(session_id, "start")
+    visitor = await console.visitor(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = await visitor.open(f"{api.url}/s/{session_id}?as={anna}")
+    await their_turn(page, "Anna")
+    await still(page)
+    before = await page.evaluate(BOXES)
+    box = await press(page, "Anna").bounding_box()
+    assert box is not None
+    patch = {"metadata": {"message": {"text": "Please wrap up", "to": "all"}, "blackout": True}}
+    await api.ask("PATCH", f"/v1/sessions/{session_id}/metadata", patch)
+    said = page.get_by_role("status").filter(has_text="Please wrap up")
+    await expect(said).to_be_visible()
+    await expect(page.get_by_role("region", name="The screen is black")).to_be_hidden()
+    await still(page)
+    now = await page.evaluate(BOXES)
+    assert {name: each for name, each in now.items() if "Dismiss" not in name} == before
+    await page.touchscreen.tap(box["x"] + 20, box["y"] + box["height"] / 2)
+    await expect(press(page, "Anna")).to_have_accessible_name("Anna: waits")
+    await api.ask("PATCH", f"/v1/sessions/{session_id}/metadata", {"metadata": {"message": None}})
+    await expect(said).to_be_hidden()
+
+
+async def test_a_message_leaves_a_low_page_that_watches_its_clock(api: Api, console: Console) -> None:
+    made = await players(api, "Anna", "Ben", message={"text": "Please wrap up", "to": "all"})
+    await api.do(made["session_id"], "start")
+    for width, height in ((844, 390), (800, 450)):
+        page = await console.open(
+            f"/s/{made['session_id']}?watch&view=countdown", viewport={"width": width, "height": height}
+        )
+        said = page.get_by_role("status").filter(has_text="Please wrap up")
+        await expect(said).to_be_visible()
+        await still(page)
+        who, digits, message = [
+            await each.bounding_box() for each in (page.locator(".wall-who"), page.get_by_role("timer"), said)
+        ]
+        assert who is not None
+        assert digits is not None
+        assert message is not None
+        assert who["y"] >= 0
+        assert who["y"] + who["height"] <= digits["y"] + 1
+        assert digits["y"] + digits["height"] <= message["y"] + 1
+        await expect(page.get_by_role("button").locator("visible=true")).to_have_count(0)
+
+
 async def test_no_button_stands_alone_on_its_row_at_any_width(api: Api, console: Console) -> None:
     ids = [str(uuid.uuid4()) for _ in range(2)]
     made = await api.create(

@@ -41,6 +41,11 @@ async def test_a_bid_gives_time_in_the_last_ten_seconds_only(api: Api, console: 
     events = await api.events(session_id)
     given = [each["payload"] for each in events if each["payload"].get("adjust_reason") == "bid"]
     assert [each["adjusted_ms"] for each in given] == [10_000]
+    await api.ask("PATCH", f"/v1/sessions/{session_id}/clock", {"total_time_ms": 9_500})
+    await expect(clock).to_have_text(re.compile(r"^(0:)?0?[5-9]"))
+    await page.wait_for_timeout(BOUNCE_MS)
+    await page.keyboard.press("Space")
+    await expect(clock).to_have_text(re.compile(r"^0:1"))
     await page.keyboard.press("?")
     await expect(page.get_by_role("dialog")).to_contain_text("Bid (+0:10)")
     await page.keyboard.press("Escape")

@@ -3,7 +3,7 @@
 
 import { list, t } from "../shared/i18n.js";
 import { formatDuration } from "../shared/time.js";
-import { wordingOf } from "./wording.js";
+import { isQuiz, wordingOf } from "./wording.js";
 
 const MINUTE = 60_000;
 const SECOND = 1000;
@@ -347,11 +347,6 @@ function captionOf(control) {
       return control.kind;
   }
 }
-
-/** Whether a session is a quiz: its metadata says so, or it has all that the preset has, as one that a program made. */
-const isQuiz = ({ metadata, sync_mode: mode, time_per_cycle_ms: turn, auto_advance: goesOn, warnings_ms: warnings }) =>
-  metadata?.preset === "quiz" ||
-  (metadata?.preset === undefined && mode === "per_cycle" && turn === 30_000 && goesOn && String(warnings) === "5000");
 
 /**
  * A session's clock in short, for a card: `5+3`, `30 s a turn`, `1 h for all`.

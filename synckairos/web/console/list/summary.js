@@ -1,6 +1,7 @@
 // The part of a session that a card of the list shows at a moment. The states of the service's list have no
 // participants. Their remaining time, as of the server's time in them, is enough for the running clock.
 
+import { goesOnAtEnd, overtimeOf } from "../shared/overtime.js";
 import { readControl } from "./controls.js";
 import { t } from "../shared/i18n.js";
 import { nameGiven } from "../shared/names.js";
@@ -35,6 +36,15 @@ export function remaining(state, now) {
   if (then === null || deadline === null || state.status !== "running") return then;
   // After the deadline the clock stays where it is, until the service's next answer.
   return then - (Math.min(Math.max(now, asOf), Math.max(deadline, asOf)) - asOf);
+}
+
+/** How long the running clock has been at its end while its turn goes on; 0 where it is not, or is not known. */
+function overtime(state, now) {
+  if (!goesOnAtEnd(state)) return 0;
+  // The deadline is there until the service has seen the clock's end.
+  const { deadline_ms: deadline = null } = state;
+  if (deadline !== null) return state.status === "running" ? Math.max(0, now - deadline) : 0;
+  return overtimeOf(state, elapsed(state, now)) ?? 0;
 }
 
 /** The name of the active participant, with the team; "" where they have no names. */
@@ -113,7 +123,7 @@ export function summaryOf(state, now) {
         : Math.min(LOW_MS, (state.time_per_cycle_ms ?? Infinity) / 2);
     const level = countUp || left > low ? "calm" : left <= Math.min(VERY_LOW_MS, low / 2) ? "urgent" : "warn";
     return {
-      ms: countUp ? elapsed(state, now) + (state.sync_mode === "count_up" ? state.time_used_ms : 0) : left,
+      ms: countUp ? elapsed(state, now) + (state.sync_mode === "count_up" ? state.time_used_ms : 0) : left > 0 ? left : left - overtime(state, now),
       countUp,
       level: state.status === "paused" ? "idle" : level,
       unit: "",

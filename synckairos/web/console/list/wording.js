@@ -11,6 +11,7 @@ import { t } from "../shared/i18n.js";
  * @property {string} total The time of all together.
  * @property {string} advance Whether a turn begins by itself.
  * @property {string} turns After how many turns the session is completed.
+ * @property {((turn: number, all: number | null) => string) | null} number Which turn it is, of how many; null: nobody counts them.
  * @property {boolean} hasTurns Whether there are any: where one clock runs for everybody at once, nobody is asked for them.
  */
 
@@ -22,6 +23,7 @@ const turns = () => ({
   total: t("timing.total"),
   advance: t("timing.advance"),
   turns: t("settings.cycles"),
+  number: null,
   hasTurns: true,
 });
 const speaking = () => ({ ...turns(), hint: t("people.speak"), turn: t("timing.speech"), turns: t("settings.speeches") });
@@ -43,6 +45,7 @@ const OF_PRESETS = {
     aTurn: t("control.aQuestion"),
     advance: t("timing.advanceQuestion"),
     turns: t("settings.questions"),
+    number: (turn, all) => (all === null ? t("bounds.question", { turn }) : t("bounds.questionOf", { turn, all })),
   }),
   speech: speaking,
   speedrun: () => ({ ...turns(), hint: t("people.run"), turns: t("settings.laps") }),
@@ -60,3 +63,8 @@ export function wordingOf(preset, mode) {
   const made = preset !== null && Object.hasOwn(OF_PRESETS, preset) ? OF_PRESETS[preset] : (OF_MODES[mode] ?? turns);
   return made();
 }
+
+/** Whether a session is a quiz: its metadata says so, or it has all that the preset has, as one that a program made. */
+export const isQuiz = ({ metadata, sync_mode: mode, time_per_cycle_ms: turn, auto_advance: goesOn, warnings_ms: warnings }) =>
+  metadata?.preset === "quiz" ||
+  (metadata?.preset === undefined && mode === "per_cycle" && turn === 30_000 && goesOn && String(warnings) === "5000");

@@ -2,7 +2,7 @@
 // says nothing, and shows a dot while what it shows may not be right.
 
 import { Cover } from "./screens/cover.js";
-import { screensOf } from "./screens/screens.js";
+import { screensOf, shownOn } from "./screens/screens.js";
 import { BareClocks, bareOptions } from "../shared/bare.js";
 import { t } from "../shared/i18n.js";
 import { titleOf } from "../shared/names.js";
@@ -50,7 +50,7 @@ if (UUID.test(id)) {
   session.onChange((state) => {
     if (!state) return;
     name(titleOf(state));
-    cover.show(screensOf(state.metadata));
+    cover.show(shownOn(screensOf(state.metadata), "bare"));
     // Where the session goes on in another one, that is shown. A link is for its own session alone.
     if (leadsOn(before, state, nextSessionOf) && !cameByLink()) location.replace(samePageOf(nextSessionOf(state)));
     before = state;

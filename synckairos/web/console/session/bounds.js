@@ -4,6 +4,7 @@ import { t } from "../shared/i18n.js";
 import { momentText } from "../shared/moments.js";
 import { formatClock } from "../shared/time.js";
 import { fill, h, setText } from "../shared/dom.js";
+import { isQuiz, wordingOf } from "../list/wording.js";
 import { isOver } from "./rules.js";
 
 const digits = (ms) => formatClock(Math.max(0, ms), { tenths: false });
@@ -28,6 +29,19 @@ export function beginsText(state, now) {
   return now === null
     ? t("clock.beginsAt", { moment: momentText(start) })
     : t("clock.beginsIn", { time: digits(start - now) });
+}
+
+/**
+ * Which turn it is, in sessions whose turns people count, such as the questions of a quiz. Null in others, and where
+ * none is under way.
+ *
+ * @param {object} state
+ * @returns {string | null}
+ */
+export function numberOf(state) {
+  if (isOver(state) || state.status === "pending" || !isQuiz(state)) return null;
+  const all = state.max_cycles ?? null;
+  return wordingOf("quiz", state.sync_mode).number(Math.min(state.cycle_count + 1, all ?? Infinity), all);
 }
 
 /**
@@ -57,7 +71,7 @@ export function boundsOf(state, now, pauseMs) {
     words.push(
       turn === 0
         ? t("count.turns", { count: state.max_cycles })
-        : t("bounds.turnOf", { turn, all: state.max_cycles }),
+        : (numberOf(state) ?? t("bounds.turnOf", { turn, all: state.max_cycles })),
     );
   }
   if ((state.pauses_left ?? null) !== null) words.push(state.pauses_left === 0 ? t("bounds.noPauses") : t("bounds.pauses", { count: state.pauses_left }));
@@ -77,7 +91,9 @@ export class Bounds {
   draw() {
     const { page } = this;
     const { session, state } = page;
-    const lines = boundsOf(state, page.client.time.now(), session.pauseRemaining?.() ?? null);
+    // The wall countdown has the number of a question itself, so that screens have it, too.
+    const isSaid = page.viewName === "countdown" && numberOf(state) !== null;
+    const lines = boundsOf(isSaid ? { ...state, max_cycles: null } : state, page.client.time.now(), session.pauseRemaining?.() ?? null);
     const total = page.totalLeft();
     const isShown = page.viewName === "countdown" || page.viewName === "board";
     if (total !== null && !isShown && !isOver(state)) lines.push(t("bounds.sessionLeft", { time: digits(total) }));

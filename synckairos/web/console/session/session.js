@@ -10,6 +10,7 @@ import { titleOf } from "../shared/names.js";
 import { nextSessionOf, noteMade, samePageOf, wasMade } from "../shared/next.js";
 import { t } from "../shared/i18n.js";
 import { UUID, forget, remember } from "../shared/recent.js";
+import { goesOnAtEnd, ranAtEnd } from "../shared/overtime.js";
 import { Rights } from "../shared/rights.js";
 import { ago, formatClock, formatDuration } from "../shared/time.js";
 import { Actions } from "./actions/actions.js";
@@ -17,7 +18,7 @@ import { waitingText } from "./bounds.js";
 import { EarlySocket, measured } from "./device/early.js";
 import { loaded, stylesheet } from "../shared/later.js";
 import { Last } from "./device/last.js";
-import { dress, ranAtEnd, readCounts, usedBy } from "./faces/dress.js";
+import { dress, readCounts, usedBy } from "./faces/dress.js";
 import { cutShortBy, endOf, leadsOn } from "./faces/ends.js";
 import { faceOf, wholeOf } from "./faces/face.js";
 import { showLight } from "./faces/shine.js";
@@ -26,7 +27,7 @@ import { openAgain, openHelp, openHistory, openSchedule, share } from "./actions
 import { Overlay } from "./screens/overlay.js";
 import { People, entryOf, hasSamePeople } from "./people.js";
 import { resultOf } from "./faces/result.js";
-import { canAdjust, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
+import { canAdjust, hasNext, isOver, ownClocks, viewOf, viewsFor } from "./rules.js";
 import { Screen } from "./device/screen.js";
 import { Shell } from "./shell.js";
 import { Sound } from "./device/sound.js";
@@ -179,6 +180,8 @@ export class Page {
       (who) => this.people?.name(who) ?? t("name.someone"),
       (text) => this.people?.inText(text) ?? text,
     );
+    /** Whether the track was loaded when it last told of something. */
+    this.knewTurns = false;
     this.track.listeners.add(() => this.#onTrack());
     /** Tells screen readers what a light says. */
     this.spoken = document.body.appendChild(h("div", { class: "visually-hidden", role: "status" }));
@@ -203,6 +206,13 @@ export class Page {
   /** Whether this page is of somebody who leads the session, and not one of its screens. */
   get leads() {
     return !this.isScreen && this.state !== null && this.rights.now("metadata", this.state);
+  }
+
+  /** What this page is to whoever leads the session. @returns {"leader" | "player" | "screen" | "viewer"} */
+  get kind() {
+    if (this.isScreen) return "screen";
+    if (this.leads) return "leader";
+    return this.rights.leads || this.rights.ever("switch") ? "player" : "viewer";
   }
 
   /** The entry of a participant or group in the state. */
@@ -251,10 +261,8 @@ export class Page {
   /** How long (ms) the running clock has stood at its end while its turn goes on; null: it does not. */
   overtime(owner, clock) {
     const { people, state, track } = this;
-    const isLive = state.status === "running" || state.status === "paused";
-    if (!clock?.expired || !isLive || state.action_on_timeout.type !== "notify") return null;
-    if (state.sync_mode === "count_up" || (owner !== null && owner !== people.ownerOf(state.active_participant_id)))
-      return null;
+    if (!clock?.expired || !goesOnAtEnd(state)) return null;
+    if (owner !== null && owner !== people.ownerOf(state.active_participant_id)) return null;
     if (!track.loaded && !track.error) track.load();
     const since = (track.loaded ? track.ranAtEnd : null) ?? ranAtEnd(state);
     return since === null ? null : Math.max(0, (this.session.elapsed() ?? since) - since);
@@ -565,7 +573,9 @@ export class Page {
 
   /** The events were read, or there are new ones: they tell of turns that were cut short, and of overtime. */
   #onTrack() {
-    if (this.view && !this.ended && isOver(this.state)) this.view.update();
+    const isNew = this.track.loaded !== this.knewTurns;
+    this.knewTurns = this.track.loaded;
+    if (this.view && !this.ended && (isNew || isOver(this.state))) this.view.update();
   }
 
   #onError(error) {
@@ -805,7 +815,7 @@ export class Page {
       // for the clock.
       if (target.closest?.("button:not(.press), a, input:not([type=radio]:checked), summary")) return;
       event.preventDefault();
-      if (!event.repeat) this.view.key();
+      if (!event.repeat) this.#space();
       return;
     }
     const own = this.view.keys ?? {}; // a view may have keys of its own, which go first
@@ -813,6 +823,14 @@ export class Page {
     if (!action || event.repeat) return;
     event.preventDefault();
     action();
+  }
+
+  /** The space bar is for the view. Where that has no turn to end, it presses the main button, such as a bid. */
+  #space() {
+    const { state, uses, view, viewName } = this;
+    const isFree = state.status === "running" && !hasNext(state) && !view.ownsNext;
+    if (isFree && viewName !== "exam" && uses.label !== null) uses.press();
+    else view.key();
   }
 
   #keys = {

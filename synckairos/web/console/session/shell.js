@@ -14,7 +14,7 @@ import {
 import { t } from "../shared/i18n.js";
 import { nextSessionOf } from "../shared/next.js";
 import { againLabel, followLabel } from "./actions/again.js";
-import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver } from "./rules.js";
+import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { openAgain, openHistory, openMenu, share } from "./actions/opening.js";
 import { viewChoices } from "./choices.js";
 import { Bar } from "./bar.js";
@@ -202,6 +202,11 @@ export class Shell {
     this.takeBack.hidden = state.status !== "paused" || !canTakeBack(state) || !may("takeback");
     this.turn.hidden = state.status !== "paused" || !canSetTurn(state) || !may("turn");
     this.brand.hidden = page.rights.isCourtesy;
+    // A clock that ran out cannot go on before it has time again: then the button is at hand on a phone, too.
+    const { active_participant_id: active, status } = state;
+    const isOut = status === "paused" && ownClocks(state) && page.entry(page.people.ownerOf(active))?.has_expired === true;
+    this.time.classList.toggle("hand", isOut);
+    this.time.classList.toggle("extra", !isOut);
     this.time.hidden = !canAdjust(state) || !may("adjust");
     this.share.hidden = !page.rights.mayShare;
     this.bounds.draw();

@@ -109,7 +109,7 @@ export class BareClocks {
       setText(face.main, sign + main);
       setText(face.tenths, tenths);
       face.text = (sign + main).replace(/\d/g, "0") + (tenths && ".0");
-      if (this.options.names) setText(face.name, nameGiven(state, face.owner) ?? "");
+      if (this.options.names) setText(face.name, nameGiven(state, face.owner ?? state.active_participant_id) ?? "");
       // Of several clocks the one that is current is the strong one.
       const isBack = this.faces.length > 1 && state.status !== "pending" && face.owner !== active;
       const opacity = isBack ? "0.55" : "1";

@@ -2,6 +2,7 @@
 // is. It works from a state alone, by the server's time. All functions are pure.
 
 import { clockAt, elapsedAt } from "/synckairos.js";
+import { overtimeOf } from "./overtime.js";
 
 /** In a session without warnings a clock is short of time from here on at the latest, and very short from here. */
 const LOW_MS = 20_000;
@@ -43,6 +44,8 @@ export function glanceAt(state, now, owner) {
     const level = expired ? "out" : left === null ? "calm" : levelOf(state, left);
     return { ms: clock.elapsedMs ?? 0, countUp: true, running, level };
   }
+  const overMs = expired && owner === activeOwner(state) ? overtimeOf(state, elapsedAt(state, now)) : null;
+  if (overMs !== null) return { ms: Math.min(0, left ?? 0) - overMs, countUp: false, running, level: "over" };
   if (expired) return { ms: Math.min(0, left ?? 0), countUp: false, running, level: "out" };
   if (left === null) return { ms: null, countUp: false, running, level: "calm" };
   if (left < 0) return { ms: left, countUp: false, running, level: "over" };

@@ -598,6 +598,8 @@ export default {
   "bounds.endsAt": "تنتهي {moment}",
   "bounds.endsAtIn": "تنتهي {moment}، بعد {time}",
   "bounds.turnOf": "الدور {turn} من {all}",
+  "bounds.question": "السؤال {turn}",
+  "bounds.questionOf": "السؤال {turn} من {all}",
   "bounds.noPauses": "لا إيقافات متبقية",
   "bounds.pauses": {
     zero: "بقي {count} إيقاف",
@@ -1105,7 +1107,10 @@ export default {
   "screens.speaker": "شاشة المتحدث",
   "screens.message": "رسالة إلى الشاشات",
   "screens.text": "الرسالة",
-  "screens.where": "تغطي الجزء السفلي من كل الشاشات وصفحات المشاهدة حتى تُزال.",
+  "screens.to": "الرسالة إلى",
+  "screens.toAll": "كل الشاشات واللاعبين",
+  "screens.where":
+    "تظهر على شاشة المتحدث تحت الساعة حتى تُزال. وعلى كل الشاشات تظهر أيضًا في صفحات المشاهدة، وبخط صغير في صفحات اللاعبين.",
   "screens.empty": "يلزم إدخال رسالة",
   "screens.show": "إظهارها",
   "screens.takeAway": "إزالتها",

@@ -13,7 +13,12 @@ export function movesOf(page, id) {
   const { cycle_count: count } = page.entry(id);
   if (count === 0 || state.sync_mode === "count_up") return count;
   if (!track.loaded) {
-    if (!isOver(state)) return count;
+    if (!isOver(state)) {
+      // A session that was reopened has turns that its end had cut short. Its state does not say it, but there were
+      // more changes than its making, its start and its turns.
+      if (state.version > state.cycle_count + 2 && !track.error) track.load();
+      return count;
+    }
     if (page.cutShort !== undefined) return people.ownerOf(page.cutShort) === id || page.cutShort === id ? count - 1 : count;
     if (!track.error) {
       track.load();

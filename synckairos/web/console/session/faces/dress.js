@@ -4,7 +4,6 @@
 import { t } from "../../shared/i18n.js";
 import { formatClock } from "../../shared/time.js";
 import { lightAt } from "../../shared/lights.js";
-import { entryOf } from "../people.js";
 import { isOver, ownClocks } from "../rules.js";
 
 /** The directions in which a face counts. */
@@ -12,21 +11,6 @@ const COUNTS = new Set(["up", "down"]);
 
 /** The direction that a text of the address or the metadata names; null where it names none. */
 export const readCounts = (value) => (COUNTS.has(value) ? value : null);
-
-/**
- * How long (ms) the running cycle had run when its clock came to its end, under `notify`, as far as a state tells.
- * The session's events know it in all cases.
- *
- * @param {object} state
- * @returns {number | null}
- */
-export function ranAtEnd(state) {
-  const byGroup = state.sync_mode === "per_group";
-  const entry = entryOf(state, byGroup ? state.active_group_id : state.active_participant_id);
-  // The end charges the owner's clock, and the turn is counted only when it is over.
-  if (entry?.cycle_count === 0) return entry.time_used_ms;
-  return ownClocks(state) ? null : state.time_per_cycle_ms;
-}
 
 /**
  * What a clock has used (ms), for a face that counts up. Null where it is not known.

@@ -1,10 +1,10 @@
-// A message and a blackout on the screens of a session. Pages that only show are covered by them; the page of whoever
-// leads shows a small sign, with the way to take them away again.
+// A message and a blackout on the screens of a session. Pages with nothing to press are covered by them; the page of
+// whoever leads shows a small sign, with the way to take them away again, and a player's says the message.
 
 import { t } from "../../shared/i18n.js";
-import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog } from "../../shared/ui.js";
+import { button, fill, h, icon, linksDialog, newId, openDialog, setText, shareDialog, toast } from "../../shared/ui.js";
 import { Cover } from "./cover.js";
-import { screenAddress, screensOf } from "./screens.js";
+import { screenAddress, screensOf, shownOn } from "./screens.js";
 
 /** As long as a message may be; longer ones could not be read from a stage. */
 const MAX_MESSAGE = 140;
@@ -22,18 +22,24 @@ export class Overlay {
     this.sign.hidden = true;
     host.append(this.sign);
     this.shown = "";
+    /** Takes away the message that a player's page shows. */
+    this.untoast = () => {};
   }
 
   /** Shows what the state says. */
   update() {
     const { page } = this;
-    const { message, blackout } = screensOf(page.state?.metadata ?? null);
-    const leads = page.leads;
-    const key = JSON.stringify([message, blackout, leads]);
+    const screens = screensOf(page.state?.metadata ?? null);
+    const { message, blackout } = screens;
+    const { kind } = page;
+    const key = JSON.stringify([screens, kind]);
     if (key === this.shown) return;
     this.shown = key;
-    this.cover.show(leads ? { message: null, blackout: false } : { message, blackout });
-    this.sign.hidden = !leads || (!blackout && message === null);
+    const shown = shownOn(screens, kind);
+    this.cover.show(shown);
+    this.untoast();
+    this.untoast = shown.toast === null ? () => {} : toast(shown.toast, { seconds: 0 });
+    this.sign.hidden = kind !== "leader" || (!blackout && message === null);
     const { actions } = page;
     fill(
       this.sign,
@@ -55,7 +61,7 @@ export class Overlay {
 export function openMessage(page) {
   const id = newId("message");
   const problem = h("p", { class: "problem", id: newId("problem"), role: "status" });
-  const { message } = screensOf(page.state.metadata);
+  const { message, toAll } = screensOf(page.state.metadata);
   const field = h("input", {
     class: "input",
     id,
@@ -64,12 +70,22 @@ export function openMessage(page) {
     autocomplete: "off",
     "aria-describedby": problem.id,
   });
+  const name = newId("to");
+  const choice = (value, label, checked) =>
+    h("label", {}, h("input", { type: "radio", name, value, checked }), h("span", {}, label));
+  const all = choice("all", t("screens.toAll"), toAll);
+  const to = h(
+    "div",
+    { class: "segments", role: "radiogroup", "aria-label": t("screens.to") },
+    choice("speaker", t("screens.speaker"), !toAll),
+    all,
+  );
   const show = async (text) => {
     const words = text.trim();
     field.setAttribute("aria-invalid", String(words === ""));
     setText(problem, words === "" ? t("screens.empty") : "");
     if (words === "") field.focus();
-    else if (await page.actions.patch({ message: { text: words } })) opened.close();
+    else if (await page.actions.patch({ message: { text: words, to: all.firstChild.checked ? "all" : null } })) opened.close();
   };
   const form = h(
     "form",
@@ -81,6 +97,7 @@ export function openMessage(page) {
       },
     },
     h("div", { class: "field" }, h("label", { htmlFor: id }, t("screens.text")), field, problem),
+    to,
     h("div", { class: "buttons" }, QUICK.map((each) => button(t(each), { onclick: () => show(t(each)) }))),
     h(
       "div",

@@ -5,6 +5,7 @@
 import { t } from "../../shared/i18n.js";
 import { button, fill, h, icon, setText } from "../../shared/ui.js";
 import { formatClock } from "../../shared/time.js";
+import { dress } from "../faces/dress.js";
 import { movesOf } from "../faces/counting.js";
 import { Digits, faceOf, spokenFace, wholeOf } from "../faces/face.js";
 import { showLight } from "../faces/shine.js";
@@ -62,7 +63,7 @@ class Tile {
     setText(
       this.facts,
       [
-        entry.has_expired && t("face.out"),
+        isOut(state, entry, isActive) && t("face.out"),
         turns,
         entry.time_used_ms > 0 && t("board.used", { time: formatClock(entry.time_used_ms, { countUp: true }) }),
       ]
@@ -71,6 +72,15 @@ class Tile {
     );
     if (this.members) this.#drawMembers(people, state);
     this.draw();
+  }
+
+  /** The face of a clock, which goes on below zero while its turn goes on. */
+  #face(owner, wholeMs) {
+    const { page } = this.view;
+    const clock = page.clock(owner);
+    const overMs = this.isActive ? page.overtime(owner, clock) : null;
+    const more = { wholeMs, overMs, usedMs: null, counts: null, lights: [] };
+    return dress(faceOf(page.state, clock, wholeMs), page.state, clock, more);
   }
 
   #drawMembers(people, state) {
@@ -97,13 +107,12 @@ class Tile {
     let share = null;
     let isEmpty = false;
     if (ownClocks(state)) {
-      const face = faceOf(state, page.clock(this.person.id), this.whole);
+      const face = this.#face(this.person.id, this.whole);
       ({ ms, countUp } = face);
-      level = this.entry.has_expired ? "out" : face.level;
+      level = isOut(state, this.entry, this.isActive) ? "out" : face.level;
       share = face.share;
     } else if (this.isActive && state.sync_mode !== "count_up") {
-      const face = faceOf(state, page.clock(null), this.view.whole);
-      ({ ms, countUp, level, share } = face);
+      ({ ms, countUp, level, share } = this.#face(null, this.view.whole));
     } else if (this.isActive || this.entry.time_used_ms > 0) {
       ms = this.entry.time_used_ms + (this.isActive ? page.cycleElapsed() : 0);
     } else {
@@ -125,6 +134,10 @@ class Tile {
     }
   }
 }
+
+/** Whether a clock is out. Under `notify` a turn goes on at the end of its clock, and is in overtime. */
+const isOut = (state, entry, isActive) =>
+  entry.has_expired && !(isActive && !isOver(state) && state.action_on_timeout.type === "notify");
 
 const wholeOfEntry = (entry) =>
   entry.total_time_ms === null ? null : entry.total_time_ms + entry.time_used_ms;

@@ -6,6 +6,7 @@ import { momentText } from "../../shared/moments.js";
 import { formatClock } from "../../shared/time.js";
 import { Digits, spokenFace, wholeOf } from "../faces/face.js";
 import { t } from "../../shared/i18n.js";
+import { numberOf } from "../bounds.js";
 import { hasNext, isOver, ownClocks } from "../rules.js";
 import { nextAfter } from "../people.js";
 
@@ -40,12 +41,13 @@ export class CountdownView {
     this.said = h("span", {});
     this.word = h("p", { class: "wall-word digits" }, this.sign, this.said);
     this.below = h("p", { class: "wall-below digits" });
+    this.number = h("span", {});
     this.next = h("span", {});
     this.total = h("span", {});
     this.ends = h("span", {});
     this.note = h("span", {});
     this.why = h("span", {});
-    this.below.append(this.note, this.why, this.next, this.total, this.ends);
+    this.below.append(this.number, this.note, this.why, this.next, this.total, this.ends);
     this.element = h(
       "section",
       { class: "wall", "aria-label": t("countdown.countdown") },
@@ -85,6 +87,7 @@ export class CountdownView {
       this.next,
       next ? t("face.next", { name: people.name(next) }) : over ? page.end.winner : "",
     );
+    setText(this.number, numberOf(state) ?? "");
     setText(this.why, over ? page.end.why : "");
     this.sign.replaceChildren(
       ...(over
