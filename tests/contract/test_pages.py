@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,6 +13,10 @@ from urllib.parse import urljoin
 
 import httpx
 import pytest
+
+from synckairos.api.delivery import encoding
+from synckairos.api.delivery.packing import BUILT
+from synckairos.api.delivery.site import site
 
 SESSION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 MODULES = ("/synckairos.js", "/synckairos.d.ts", "/useSyncKairos.js", "/useSyncKairos.d.ts")
@@ -100,6 +105,29 @@ async def test_what_another_release_has_packed_is_answered_and_kept_by_nobody(ap
     assert other.content == ours.content
     assert other.headers["cache-control"] == "no-store"
     assert (await api.get("/console/built/nothing-0123456789ab.js")).status_code == 404
+
+
+async def test_a_packed_file_is_the_only_one_of_its_name_and_compressed_once(
+    api: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a page of another release would get another page's file, and whoever asks costs much each time."""
+    built = [each for each in site().console if each.startswith(BUILT)]
+    stems = [re.sub(r"-[0-9a-f]{12}(?=[.]\w+$)", "", each) for each in built]
+    assert len(set(stems)) == len(stems) > 100
+    compressed = []
+
+    def smallest(body: bytes) -> bytes:
+        compressed.append(len(body))
+        return encoding.QUICK["br"](body)
+
+    monkeypatch.setitem(encoding.ENCODERS, "br", smallest)
+    ours = next(each for each in built if "/list" not in each and each.endswith(".js") and "texts-pt" in each)
+    for path in (re.sub(r"-\w+[.]js", "-0123456789ab.js", ours), "/sw.js"):
+        compressed.clear()
+        for _ in range(3):
+            assert (await api.get(path, headers={"accept-encoding": "br"})).status_code == 200
+            await asyncio.sleep(0.05)
+        assert len(compressed) <= 1, path
 
 
 async def test_sources_stay_where_they_were(api: httpx.AsyncClient) -> None:

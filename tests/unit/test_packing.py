@@ -145,7 +145,7 @@ export const told = () => value + deep;
     )
     assert ran == ["classic", "Hello", "first", "deep", "later", True, "Hello!", "Hello"]
     # The page asks for the texts of its language together with its first files.
-    assert texts.startswith(f"{BUILT}en-")
+    assert texts.startswith(f"{BUILT}page.a-texts-en-")
 
 
 TEXTS = """// The texts.

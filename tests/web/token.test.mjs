@@ -8,8 +8,8 @@ const PATH = "/s/7c9e6679-7425-40de-944b-e07fc1f90ae7?view=board";
 let pages = 0;
 
 /** A page at an address: its address from then on, its module, and how often it was loaded again. */
-async function open(hash, { store = new Map(), forbidden = false } = {}) {
-  const page = { address: PATH + hash, reloads: 0, store };
+async function open(hash, { store = new Map(), forbidden = false, path = PATH, framed = false } = {}) {
+  const page = { address: path + hash, reloads: 0, store };
   const url = () => new URL(page.address, "http://clock.example");
   const storage = {
     getItem: (name) => store.get(name) ?? null,
@@ -25,6 +25,8 @@ async function open(hash, { store = new Map(), forbidden = false } = {}) {
     hash: url().hash, pathname: url().pathname, search: url().search, reload: () => { page.reloads += 1; },
   }));
   give("history", () => ({ state: null, replaceState: (state, title, to) => { page.address = to; } }));
+  give("self", () => "window");
+  give("top", () => (framed ? "another window" : "window"));
   give("addEventListener", () => (name, fn) => { page.listen = fn; });
   pages += 1;
   page.token = await import(`${FILE}?page=${pages}`);
@@ -49,6 +51,16 @@ test("link that is pasted into an open page is taken there, and the page loaded 
   page.address = `${PATH}#new/blitz`;
   page.listen();
   assert.deepEqual([page.address, page.reloads], [`${PATH}#new/blitz`, 1]);
+});
+
+test("each frame of a web page keeps the token of its own link", async () => {
+  const store = new Map();
+  const first = await open("#token=first", { store, path: "/s/1?bare", framed: true });
+  assert.equal(first.token.storedToken(), "first");
+  const second = await open("#token=second", { store, path: "/s/2?bare", framed: true });
+  assert.equal(second.token.storedToken(), "second");
+  const again = await open("", { store, path: "/s/1?bare", framed: true });
+  assert.deepEqual([again.token.storedToken(), again.token.cameByLink()], ["first", true]);
 });
 
 test("token stays out of the address when the browser forbids its store", async () => {

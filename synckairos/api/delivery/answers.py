@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from http import HTTPStatus
+from typing import Any
 
 from synckairos.api.delivery import encoding
 from synckairos.api.delivery.packing import BUILT
@@ -12,7 +14,7 @@ from synckairos.api.replies import Reply
 from synckairos.api.request import ApiRequest
 from synckairos.errors import NotFound
 
-_HASHED = re.compile(rf"{re.escape(BUILT)}([\w-]+)-[0-9a-f]{{12}}(\.\w+)")
+_HASHED = re.compile(rf"{re.escape(BUILT)}([\w.-]+)-[0-9a-f]{{12}}(\.\w+)")
 _FOR_NOBODY = {"cache-control": "no-store"}
 
 
@@ -49,13 +51,17 @@ def built(address: str) -> File | None:
     While a release replaces another one, a page of the one may ask a process of the other.
     """
     wanted = _HASHED.fullmatch(address)
-    if wanted is None:
-        return None
-    for each, file in site().console.items():
-        found = _HASHED.fullmatch(each)
-        if found is not None and found.groups() == wanted.groups():
-            return File(file.body, file.content_type, {**file.headers, **_FOR_NOBODY})
-    return None
+    return None if wanted is None else _by_name().get(wanted.groups())
+
+
+@cache
+def _by_name() -> dict[tuple[str | Any, ...], File]:
+    """The packed files for pages of another release, by name and ending."""
+    return {
+        found.groups(): file.with_headers(_FOR_NOBODY)
+        for each, file in site().console.items()
+        if (found := _HASHED.fullmatch(each)) is not None
+    }
 
 
 async def missing(request: ApiRequest) -> Reply | None:

@@ -91,7 +91,7 @@ class Page:
     """A packed page.
 
     inline: the script that stands in it, for the content security policy
-    files: the packed files that it loads with its first breath
+    files: the packed files that it loads at once
     """
 
     html: str
@@ -116,6 +116,8 @@ class Packer:
     ) -> None:
         self._sources = sources
         self._divided = divided
+        self._page = ""
+        """The page which is packed: what its files that are loaded later are called by."""
         self._code = ("", "")
         """The page which is packed, with its first script; and what it loads later."""
         self._choices: dict[str, tuple[str, str]] = {}
@@ -154,6 +156,7 @@ class Packer:
         texts = ["".join(self._module(path).code for path in paths) for paths in (first, later)]
         self._code, self._choices = (html + texts[0], texts[1]), {}
         stem = posixpath.basename(address).removesuffix(".html")
+        self._page = stem
         script = self._name(stem, "js", self._script(eager, inlined))
         style = self._name(stem, "css", self._style(styles))
         inline = self._inline(address, classic, inlined, eager)
@@ -172,8 +175,8 @@ class Packer:
 
     def _named(self, path: str) -> str:
         """The address of a picture or a stylesheet."""
-        stem, _, ending = posixpath.basename(path).partition(".")
-        return self._name(stem, ending, self._style([path]) if ending == "css" else self._source(path))
+        name, _, ending = path.partition(".")
+        return self._name(_stem(name), ending, self._style([path]) if ending == "css" else self._source(path))
 
     def _reachable(self, paths: Iterable[str]) -> Iterable[str]:
         """The modules with all that they import or load later, but for files that a variable chooses."""
@@ -402,9 +405,13 @@ class Packer:
         return code.rstrip(";")
 
     def _file(self, path: str, runs: str, part: str = "") -> str:
-        """The address of a packed file that is loaded later."""
-        stem = posixpath.splitext(posixpath.basename(path))[0] + part
-        return self._name(stem, "js", f"export default async($m,$load)=>{{{runs}\n}};")
+        """The address of a packed file that is loaded later.
+
+        Its name says for which page it was packed: two pages need different parts of the same module, and a
+        page of another release is answered by name.
+        """
+        name = f"{self._page}.{_stem(path)}{part}"
+        return self._name(name, "js", f"export default async($m,$load)=>{{{runs}\n}};")
 
     def _matching(self, pattern: str) -> Iterator[tuple[str, str]]:
         """The files that a path with `*` means, each with what the `*` stands for."""
@@ -458,6 +465,11 @@ class Packer:
 def _key(path: str) -> str:
     """By what a module is known to others; in the next release too, for pages that have files of both."""
     return path.removeprefix("/console/").removesuffix(".js")
+
+
+def _stem(path: str) -> str:
+    """What the packed file of a module or a picture is called by, which no other has."""
+    return _key(path).replace("/", "-")
 
 
 def _place(path: str) -> str:

@@ -117,6 +117,10 @@ class File:
         """Whether it is sent compressed to those who can read that."""
         return len(self.body) >= encoding.LEAST and self.content_type != TYPES["png"]
 
+    def with_headers(self, headers: Mapping[str, str]) -> File:
+        """The same file with more headers. What was compressed for the one is good for the other."""
+        return File(self.body, self.content_type, {**self.headers, **headers}, self._smallest)
+
     def encoded(self, name: str) -> bytes:
         """The body in one of the encodings.
 
@@ -144,12 +148,18 @@ class Site:
     console: Mapping[str, File]
     pages: Mapping[str, File]
     worker: str
+    _workers: dict[str, File] = field(default_factory=dict)
 
     def service_worker(self, framing: str) -> File:
         """The service worker, which knows what belongs to this release.
 
         framing: what the answers say of frames; browsers keep that with the pages
         """
+        if framing not in self._workers:
+            self._workers[framing] = self._service_worker(framing)
+        return self._workers[framing]
+
+    def _service_worker(self, framing: str) -> File:
         pages = [[f"^{each.paths}$", each.query, each.at, self.pages[each.file].tag] for each in KEPT]
         texts = self._texts()
         of_one = {path for paths in texts.values() for path in paths}
@@ -167,7 +177,7 @@ class Site:
             name: [
                 path
                 for path in self.console
-                if re.fullmatch(rf"{BUILT}{name}(?:-more)?-[0-9a-f]+[.]js", path)
+                if re.fullmatch(rf"{BUILT}\w+[.]texts-{name}(?:-more)?-[0-9a-f]+[.]js", path)
             ]
             for name in names
         }

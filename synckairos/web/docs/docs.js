@@ -58,7 +58,7 @@ function form(details) {
   const names = [...template.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
   const pattern = new RegExp(`^${template.replace(/\{\w+\}/g, "([^/]+)")}$`);
   const values = pattern.exec(example.path)?.slice(1) ?? [];
-  const places = names.map((name, at) => ({ name, example: values[at], ...field(name, values[at]) }));
+  const places = names.map((name, at) => ({ name, example: values[at], shown: values[at], ...field(name, values[at]) }));
   const query = details.textContent.includes("query") && example.query ? field("Query", example.query) : null;
   const body = example.body === null ? null : field("Body", example.body, { tag: "textarea" });
   const status = element("p", { role: "status" });
@@ -76,7 +76,8 @@ function form(details) {
   /** Puts the ids of the newest session where the ids of the examples still stand. */
   const renew = () => {
     for (const each of places) {
-      if (each.control.value === each.example || real.has(each.example)) each.control.value = withRealIds(each.example);
+      if (each.control.value === each.shown) each.control.value = withRealIds(each.example);
+      each.shown = each.control.value;
     }
     if (body && body.control.value === body.shown) body.control.value = withRealIds(example.body);
     if (body) body.shown = body.control.value;

@@ -27,8 +27,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "a secret of this test, 32 bytes or more"
 
-MOST_BYTES = 95_000
-"""What a first visit of a session's page may take: on a line of 50 KB/s nearly two seconds."""
+MOST_BYTES = 72_000
+"""What a first visit of a session's page may take, so that it is there within 2.5 s on a line of 50 KB/s with
+round trips of 400 ms: 1.44 s for the bytes, two round trips, and a quarter of a second to work in.
+"""
 
 
 async def kept(page: Page, *paths: str) -> None:
@@ -50,7 +52,7 @@ async def kept(page: Page, *paths: str) -> None:
 async def texts_of(page: Page) -> str:
     """The path of the texts that the page has loaded."""
     loaded = await page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
-    (found,) = {each for each in loaded if re.search(r"/console/built/[a-z]{2}-\w+\.js$", each)}
+    (found,) = {each for each in loaded if re.search(r"[.]texts-[a-z]{2}-\w+[.]js$", each)}
     return f"/{str(found).split('/', 3)[3]}"
 
 
@@ -60,24 +62,27 @@ async def leave_the_network(visitor: Visitor) -> None:
     await visitor.context.set_offline(True)
 
 
-async def test_a_first_visit_is_three_files_and_few_bytes(api: Api, console: Console) -> None:
+async def test_a_first_visit_is_four_files_and_few_bytes(api: Api, console: Console) -> None:
     session_id = (await api.game())["session_id"]
     await api.do(session_id, "start")
-    visitor = await console.visitor()
-    page = await visitor.context.new_page()
-    counter = Counter()
-    await counter.follow(page, slow=False)
-    await page.goto(f"{console.service}/s/{session_id}")
-    await expect(press(page, "Player 1")).to_be_enabled()
-    files = [url.removeprefix(console.service) for url in counter.files.values()]
+    for _ in range(5):  # the smallest form of a file is there a moment after somebody has first asked for it
+        visitor = await console.visitor()
+        page = await visitor.context.new_page()
+        counter = Counter()
+        await counter.follow(page, slow=False)
+        await page.goto(f"{console.service}/s/{session_id}")
+        await expect(press(page, "Player 1")).to_be_enabled()
+        files = [url.removeprefix(console.service) for url in counter.files.values()]
+        if counter.sum(0).bytes_ <= MOST_BYTES:
+            break
+    assert counter.sum(0).bytes_ <= MOST_BYTES
     built = [each for each in files if not each.endswith(".svg")]
     assert len(built) == 4, files
     assert built[0] == f"/s/{session_id}"
     assert all(each.startswith("/console/built/") for each in built[1:]), "each is kept for a year"
-    assert counter.sum(0).bytes_ <= MOST_BYTES
     assert len(visitor.sockets) == 1, "the client takes over the socket that was opened first"
     names = [each.rpartition("/")[2].partition("-")[0] for each in built[1:]]
-    assert sorted(names) == ["en", "session", "session"]
+    assert sorted(names) == ["session", "session", "session.texts"]
 
 
 async def test_the_first_socket_is_the_only_one_and_its_time_is_used(api: Api, console: Console) -> None:

@@ -66,7 +66,7 @@ export const has = (key) => Object.hasOwn(texts, key);
 
 const formats = new Map();
 
-/** A format of Intl, made once: they are dear. */
+/** A format of Intl, made once, as making one takes long. */
 function format(Kind, options) {
   const key = Kind.name + JSON.stringify(options);
   if (!formats.has(key)) formats.set(key, new Kind(locale, options));

@@ -6,6 +6,7 @@ import { icon } from "./icons.js";
 import { qrPicture } from "./qr.js";
 import { parts, t } from "./i18n.js";
 import { copy } from "./copying.js";
+import { loaded } from "./later.js";
 
 export { copy } from "./copying.js";
 
@@ -92,8 +93,7 @@ export function linkParts(link, { needsToken = false, mayBeBare = !needsToken } 
 
 /** Opens the dialog for walls, OBS and other sites, which few pages need. */
 async function showElsewhere(link) {
-  const { elsewhereDialog } = await import("./elsewhere.js");
-  await elsewhereDialog(link, { copy });
+  await (await loaded(() => import("./elsewhere.js")))?.elsewhereDialog(link, { copy });
 }
 
 /**

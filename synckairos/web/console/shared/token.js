@@ -13,7 +13,13 @@ const SENDABLE = /^[\x21-\x7e]+$/;
 /** The same as the tab's store, where the browser forbids that. Then it holds until the page is loaded again. */
 const memory = new Map();
 
-function read(name) {
+/**
+ * All frames of a web page share the tab's store, and each may have come by a link of its own. So a frame keeps
+ * its token under its own address, too. The shared one is for an address that it goes on to.
+ */
+const ownName = (name) => (self === top ? name : `${name} ${location.pathname}`);
+
+function stored(name) {
   try {
     return sessionStorage.getItem(name) ?? memory.get(name) ?? null;
   } catch {
@@ -21,12 +27,16 @@ function read(name) {
   }
 }
 
+const read = (name) => stored(ownName(name)) ?? stored(name);
+
 function write(name, value) {
-  memory.delete(name);
-  try {
-    sessionStorage.setItem(name, value);
-  } catch {
-    memory.set(name, value);
+  for (const each of new Set([ownName(name), name])) {
+    memory.delete(each);
+    try {
+      sessionStorage.setItem(each, value);
+    } catch {
+      memory.set(each, value);
+    }
   }
 }
 
