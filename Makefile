@@ -1,4 +1,4 @@
-# make install | run | check | test | test-long | ops | deploy-check | soak | fuzz | drills | lint | screenshots | dashboards | dashboard-pictures | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
+# make install | run | check | test | test-long | stories | ops | deploy-check | soak | fuzz | drills | lint | screenshots | pictures | dashboards | dashboard-pictures | last-release | lock. Needs python3 (3.11 or newer) and the network, once.
 PYTHON ?= python3
 BIN = .venv/bin
 STAMP = .venv/.installed

@@ -103,7 +103,8 @@ async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_ot
     running = await api.get(session_id)
     for row, earlier in ((1, 30), (2, 15), (3, 0)):
         expected = await page.evaluate(
-            "(at) => new Date(at).toLocaleTimeString('en-GB', {hour: 'numeric', minute: '2-digit'})",
+            """(at) => new Date(at).toLocaleTimeString('en-GB', {hour: 'numeric', minute: '2-digit',
+                 ...(at % 60000 >= 1000 ? {second: '2-digit'} : {})})""",
             running["deadline_ms"] - earlier * MINUTE,
         )
         await expect(rows.nth(row).get_by_role("cell").nth(0)).to_have_text(expected)

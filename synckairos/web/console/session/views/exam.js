@@ -32,11 +32,15 @@ const timeWidth = (text) => {
   return widthOf(digits) + 0.55 * widthOf(text.replace(digits, ""));
 };
 
-/** The time of day of a moment, with the day where it is another one. */
-function timeText(ms, now) {
+/** The time of day of a moment, with the day where it is another one. seconds: whether it has them. */
+function timeText(ms, now, seconds = false) {
   const isToday = now === null || new Date(ms).toDateString() === new Date(now).toDateString();
-  return moment(ms, { ...(isToday ? {} : { weekday: "short" }), hour: "numeric", minute: "2-digit" });
+  const day = isToday ? {} : { weekday: "short" };
+  return moment(ms, { ...day, hour: "numeric", minute: "2-digit", ...(seconds ? { second: "2-digit" } : {}) });
 }
+
+/** The same with the seconds of what is no full minute: the last minute of an exam is not over at its beginning. */
+const exactText = (ms, now) => timeText(ms, now, ms % 60_000 >= 1000);
 
 class RowView {
   constructor(row) {
@@ -57,7 +61,7 @@ class RowView {
   draw(exam, over) {
     const found = rowAt(this.row, exam);
     const { leftMs, finishMs } = found;
-    const finish = finishMs === null ? "–" : timeText(finishMs, exam.now);
+    const finish = finishMs === null ? "–" : exactText(finishMs, exam.now);
     if (finish !== this.finishText) fill(this.finish, timeParts(finish));
     this.finishText = finish;
     let text = "–";
