@@ -209,3 +209,43 @@ async def test_at_320_px_no_text_is_cut_and_the_language_is_kept(
     await expect(page.get_by_role("main")).to_contain_text("Ana")
     await at.look("cards")
     assert not at.faults, "\n".join(at.faults)
+
+
+@pytest.mark.parametrize(
+    ("code", "past", "unreadable"),
+    [
+        ("fr", r"^Doit être à venir : il est .*\d\d:\d\d:\d\d$", "Ne se lit pas à la position 4 : il faut "),
+        (
+            "de",
+            r"^Muss in der Zukunft liegen: jetzt ist .*\d\d:\d\d:\d\d$",
+            "Ist ab Stelle 4 nicht zu lesen: ",
+        ),
+    ],
+)
+async def test_a_refusal_is_said_in_the_language_of_the_form(
+    api: Api, console: Console, code: str, past: str, unreadable: str
+) -> None:
+    words = texts()[code]
+    visitor = await console.visitor(**{**NARROW, "locale": code})
+    await visitor.context.add_init_script(MEASURE)
+    visitor.forgive(WITHOUT_A_LIST)
+    visitor.forgive(r"status of 400 .*/v1/sessions\)")
+    page = await visitor.open(f"{api.url}/#new/free")
+    create = page.get_by_role("button", name=words["form.create"])
+    await page.get_by_role("radio", name=words["timing.asText"]).check()
+    control = page.get_by_label(words["timing.control"], exact=True)
+    await control.fill("5+3?")
+    await page.get_by_text(words["form.more"]).first.click()
+    starts = page.get_by_label(words["schedule.starts"], exact=True)
+    await starts.fill("2020-01-01T10:00:00")
+    await create.click()
+    for field in (control, starts):
+        await expect(field).to_have_attribute("aria-invalid", "true")
+    shown = page.locator(".problem:visible:not(:empty)")
+    await expect(shown).to_have_count(2)
+    await expect(shown.filter(has_text=unreadable)).to_be_visible()
+    await expect(shown.filter(has_text=re.compile(past))).to_be_visible()
+    caret = page.locator("pre.caret:visible:not(:empty)")
+    assert await caret.evaluate("(each) => each.textContent") == "5+3?\n   ^"
+    assert await control.evaluate("(each) => [each.selectionStart, each.selectionEnd]") == [3, 4]
+    assert not await page.evaluate("cut()")

@@ -4,6 +4,7 @@
 import { MAX_ITEMS, readAgenda } from "./agenda_lines.js";
 import { Unreadable, clearErrors, field, focusFirstError, momentField, showErrors, textField } from "./fields.js";
 import { newUuid } from "./participants.js";
+import { faultsText } from "../shared/faults.js";
 import { list as listed, moment, t } from "../shared/i18n.js";
 import { timeZone } from "../shared/moments.js";
 import { remember } from "../shared/recent.js";
@@ -185,7 +186,7 @@ export function agendaForm(client) {
       else {
         const details = error?.code === "VALIDATION_ERROR" ? (error.details ?? []) : [];
         const left = showErrors(fields, details);
-        const text = left.length > 0 ? left.map((each) => `${each.field}: ${each.message}`).join("; ") : errorText(error);
+        const text = left.length > 0 ? faultsText(left) : errorText(error);
         if (details.length === 0 || left.length > 0) fill(summary, note("danger", h("p", {}, text)));
         if (!focusFirstError(form)) summary.focus();
       }

@@ -6,6 +6,7 @@ import { MODES, MODE_HINTS, TITLES } from "./modes.js";
 import { examPart } from "./exam.js";
 import { participantsPart } from "./participants.js";
 import { defaultNames, presetTexts } from "./presets.js";
+import { faultText } from "../shared/faults.js";
 import { t } from "../shared/i18n.js";
 import { remember } from "../shared/recent.js";
 import { splitsPart } from "./splits.js";
@@ -244,7 +245,7 @@ export function createForm(client, preset, { needsToken = false } = {}) {
           h(
             "ul",
             {},
-            left.map((each) => h("li", {}, each.field && h("code", {}, each.field), " ", each.message)),
+            left.map((each) => h("li", {}, each.field && h("code", {}, each.field), " ", faultText(each.field, each.message))),
           ),
         ),
     );

@@ -4,20 +4,9 @@
 import { drawCaret } from "/synckairos.js";
 import { h, newId, setText } from "../shared/ui.js";
 import { number, t } from "../shared/i18n.js";
+import { faultText } from "../shared/faults.js";
 import { fromLocal, toLocal } from "../shared/moments.js";
 import { formatDuration, parseDuration, unbroken } from "../shared/time.js";
-
-/** The service's error message without the names of modes, and with durations in place of milliseconds. */
-function forPeople(path, serviceMessage) {
-  if (/^is required(?: in [a-z_]+)?$/.test(serviceMessage)) return t("fault.required");
-  const message = serviceMessage;
-  if (/^(?:starts|ends)_at_ms$/.test(path)) return message.replace(/starts_at_ms/g, t("fault.theStart"));
-  if (!/_ms(?:\.\d+)?$/.test(path)) return message;
-  const range = /must be an integer from (\d+) to (\d+)/.exec(message);
-  return range
-    ? t("fault.range", { least: formatDuration(Number(range[1])), most: formatDuration(Number(range[2])) })
-    : message;
-}
 
 const sentence = (message) => message[0].toUpperCase() + message.slice(1);
 
@@ -28,7 +17,7 @@ const sentence = (message) => message[0].toUpperCase() + message.slice(1);
  * @property {HTMLElement} element The whole field.
  * @property {HTMLElement} control
  * @property {string[]} paths The paths of its value in the config.
- * @property {(message: string, focus?: boolean) => void} fail Shows an error message; "" removes it.
+ * @property {(message: string, serviceMessage?: string) => void} fail Shows an error message; "" removes it.
  */
 
 /**
@@ -54,20 +43,20 @@ export function field({ label, control, paths = [], hint = null, class: more = "
 }
 
 /**
- * Sets a field's error message. Where it names a position in the text, a caret is drawn under the place, and
- * the character there is selected.
+ * Sets a field's error message. Where the service's own message names a position in the text, a caret is drawn under
+ * the place, and the character there is selected.
  */
 function errorSetter(control, problem, caret = null) {
-  return (message, path = "") => {
-    setText(problem, message && sentence(forPeople(path, message)));
+  return (message, serviceMessage = "") => {
+    setText(problem, message && sentence(message));
     if (message) control.setAttribute("aria-invalid", "true");
     else control.removeAttribute("aria-invalid");
     const isText = control instanceof HTMLInputElement && control.type === "text";
-    const drawn = isText && message ? drawCaret(control.value.trim(), message) : null;
+    const drawn = isText ? drawCaret(control.value.trim(), serviceMessage) : null;
     if (caret) setText(caret, drawn === null ? "" : drawn.replace(/\^ .*$/s, "^"));
     if (drawn === null) return;
     // Positions count the characters of the text without the spaces around it.
-    const at = Number(/at position (\d+)/.exec(message)[1]) - 1;
+    const at = Number(/at position (\d+)/.exec(serviceMessage)[1]) - 1;
     const before = control.value.length - control.value.trimStart().length;
     const [from, to] = [at, at + 1].map(
       (end) => before + Array.from(control.value.trim()).slice(0, end).join("").length,
@@ -291,8 +280,8 @@ export function showErrors(fields, details) {
   }
   for (const [each, wrong] of messages) {
     each.fail(
-      [...new Set(wrong.map((detail) => forPeople(detail.field, detail.message)))].join("; "),
-      wrong[0].field,
+      [...new Set(wrong.map((detail) => faultText(detail.field, detail.message)))].join("; "),
+      wrong[0].message,
     );
   }
   return left;

@@ -4,6 +4,7 @@
 
 import { readControl, explainControl } from "../list/controls.js";
 import { defaultNames, groupPresets, needsLongClocks, presetTexts } from "../list/presets.js";
+import { faultsText } from "../shared/faults.js";
 import { list, t } from "../shared/i18n.js";
 import { askForToken, button, errorText, fill, h, newId, note, setText } from "../shared/ui.js";
 import { forEach, newKey, reasonOf } from "./bulk.js";
@@ -242,8 +243,7 @@ export function makeView(room) {
   }
 
   const reasonOfCreation = (error) =>
-    error.code === "VALIDATION_ERROR" && error.details?.length
-      ? error.details.map((each) => `${each.field}: ${each.message}`).join("; ") : reasonOf(error);
+    error.code === "VALIDATION_ERROR" && error.details?.length ? faultsText(error.details) : reasonOf(error);
 
   /** Leaves what was not made, so that the text can be changed. */
   function giveUp() {

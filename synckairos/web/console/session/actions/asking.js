@@ -2,6 +2,7 @@
 // first of them.
 
 import { button, errorText, fill, h, newId, openDialog, setText, toast } from "../../shared/ui.js";
+import { faultsText } from "../../shared/faults.js";
 import { t } from "../../shared/i18n.js";
 import { formatClock, formatDuration, parseDuration } from "../../shared/time.js";
 import { TOTAL } from "./actions.js";
@@ -56,8 +57,7 @@ export function explain(error, { state, people, rights }) {
     case "PARTICIPANT_NOT_FOUND":
       return t("refused.gone");
     case "VALIDATION_ERROR":
-      if (error.details?.length)
-        return `${error.details.map((each) => `${each.field}: ${each.message}`).join("; ")}.`;
+      if (error.details?.length) return `${faultsText(error.details)}.`;
       return errorText(error);
     default:
       return errorText(error);
