@@ -471,3 +471,46 @@ async def test_a_page_can_ask_and_connect_to_nobody_else(club: Api, pages: Conso
         elsewhere,
     )
     assert blocked == ["connect-src", "connect-src", "img-src"]
+
+
+async def test_who_came_by_a_link_is_told_to_ask_for_a_new_one_and_the_leader_is_offered_to_make_it(
+    club: Api, pages: Console
+) -> None:
+    game = await final(club)
+    session_id = game["session_id"]
+    anna = game["participants"][0]["participant_id"]
+    leader = await pages.visitor()
+    page = await leader.open(f"{club.url}/s/{session_id}#token={token('service')}")
+    guests = [
+        await (await pages.visitor()).open(await link(club, session_id, **wanted))
+        for wanted in ({"role": "viewer"}, {"role": "player", "participant_id": anna})
+    ]
+    for each in guests:
+        await expect(half(each, "Anna")).to_be_visible()
+    await club.do(session_id, "start")
+    await club.do(session_id, "complete")
+    await page.get_by_role("button", name="Rematch", exact=True).locator("visible=true").click()
+    await page.get_by_role("dialog", name="Rematch").get_by_role("button", name="Rematch, same sides").click()
+    await page.wait_for_url(lambda url: session_id not in url)
+    # Links are one press away, also for whoever comes a minute later.
+    offer = page.get_by_text("Links to the session before do not open this one.")
+    await expect(offer).to_be_visible()
+    for each in guests:
+        told = each.get_by_text("ask the person who sent it to you for a new one")
+        follow = each.get_by_role("button", name="To the rematch")
+        await expect(told).to_be_visible()
+        await expect(follow).to_have_count(0)
+        await each.keyboard.press("r")
+        await each.reload()
+        await expect(told).to_be_visible()
+        await expect(follow).to_have_count(0)
+        await each.get_by_role("button", name="Menu").locator("visible=true").click()
+        await expect(each.get_by_role("dialog").get_by_role("button", name="History")).to_be_visible()
+        await expect(follow).to_have_count(0)
+        assert session_id in each.url
+    await page.get_by_role("status").filter(has=offer).get_by_role("button", name="Share").click()
+    await expect(page.get_by_role("dialog", name="Share this session")).to_be_visible()
+    # The leader, who may see both, is led there from the old page.
+    await page.goto(f"{club.url}/s/{session_id}")
+    await page.get_by_role("button", name="To the rematch").locator("visible=true").click()
+    await page.wait_for_url(lambda url: session_id not in url)

@@ -481,6 +481,8 @@ export class Page {
   async lead(next, { atOnce = false } = {}) {
     clearTimeout(this.leading);
     if (!(await this.#mayOpen(next))) {
+      this.closedTo = next;
+      this.shell.update();
       toast(t("again.linkEnds"), { seconds: 0 });
       return;
     }
@@ -495,10 +497,19 @@ export class Page {
     }, LEAD_MS);
   }
 
-  /** Whether this page could show another session. A link, and many a token, is for one session alone. */
+  /**
+   * Whether this page could show another session, as far as it knows. A link is for one session alone, and makes
+   * none; a token in an address may be one that does.
+   */
+  couldOpen(id) {
+    const { rights } = this;
+    return id !== this.closedTo && !(rights.needsToken && cameByLink() && !rights.always("create"));
+  }
+
+  /** Whether this page could show another session. The service is asked, because many a token is for one alone, too. */
   async #mayOpen(id) {
+    if (!this.couldOpen(id)) return false;
     if (!this.rights.needsToken) return true;
-    if (cameByLink()) return false;
     try {
       await this.client.request("GET", `/v1/sessions/${id}`);
       return true;
@@ -703,6 +714,9 @@ export class Page {
     remember(this.session.id);
     this.shell = new Shell(this, $("top"), $("controls"));
     this.showView(this.#firstView(this.state), { keep: false });
+    // Who comes late is told, too, that it goes on elsewhere.
+    const next = isOver(this.state) ? nextSessionOf(this.state) : null;
+    if (next !== null && !this.couldOpen(next)) toast(t("again.linkEnds"), { seconds: 0 });
     if (wasMade(this.session.id) && this.rights.mayLink) {
       const action = { label: t("word.share"), onclick: () => share(this) };
       toast(t("again.newLinks"), { seconds: 20, action });

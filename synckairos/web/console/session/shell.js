@@ -12,7 +12,6 @@ import {
   statusPill,
 } from "../shared/ui.js";
 import { t } from "../shared/i18n.js";
-import { nextSessionOf } from "../shared/next.js";
 import { againLabel, followLabel } from "./actions/again.js";
 import { canAdjust, canSetTurn, canTakeBack, hasNext, isOver, ownClocks } from "./rules.js";
 import { openAgain, openHistory, openMenu, share } from "./actions/opening.js";
@@ -190,7 +189,7 @@ export class Shell {
     for (const name of ["main", "primary"]) this.use.classList.toggle(name, isFree && useLabel !== null);
     this.pause.classList.toggle("main", isFree && useLabel === null);
     const over = isOver(state);
-    this.follow.hidden = !over || nextSessionOf(state) === null;
+    this.follow.hidden = page.actions.following === null;
     this.again.hidden = !page.actions.mayPlayAgain;
     setText(this.again.querySelector("span"), againLabel(state));
     setText(this.follow.querySelector("span"), followLabel(state));

@@ -290,9 +290,16 @@ export class Actions {
     });
   }
 
+  /** The session that follows this one which is over, where this page could show it; null otherwise. */
+  get following() {
+    const { page } = this;
+    const next = isOver(page.state) ? nextSessionOf(page.state) : null;
+    return next !== null && page.couldOpen(next) ? next : null;
+  }
+
   /** Goes to the session that follows this one. */
   follow() {
-    const next = nextSessionOf(this.page.state);
+    const next = this.following;
     return next !== null && this.page.lead(next, { atOnce: true });
   }
 

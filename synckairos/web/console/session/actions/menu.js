@@ -4,7 +4,6 @@ import { button, h, icon, languageChoice, openDialog, schemeSwitch, setText, sha
 import { leaveFor } from "../../shared/back.js";
 import { list, t } from "../../shared/i18n.js";
 import { VIEWS } from "../../shared/names.js";
-import { nextSessionOf } from "../../shared/next.js";
 import { againLabel, followLabel } from "./again.js";
 import { faceItems } from "../faces/looks.js";
 import { screenItems } from "../screens/overlay.js";
@@ -56,9 +55,8 @@ function itemsOf(page) {
   const over = isOver(state);
   const [soundLabel, soundSign] =
     sound.state === "on" ? [t("sound.turnOff"), "mute"] : [t("sound.turnOn"), "sound"];
-  const next = nextSessionOf(state);
   const clocks = [
-    next !== null && over && [followLabel(state), "next", () => actions.follow()],
+    actions.following !== null && [followLabel(state), "next", () => actions.follow()],
     actions.mayPlayAgain && [againLabel(state), "swap", () => openAgain(page)],
     state.status === "running" &&
       hasNext(state) &&
