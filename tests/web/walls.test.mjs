@@ -4,13 +4,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 const web = "../../synckairos/web/console";
-const { announcementsOf, examConfig, rowAt, rowsOf } = await import(`${web}/shared/exam.js`);
+const { announcementsOf, examConfig, nextMinute, rowAt, rowsOf } = await import(`${web}/shared/exam.js`);
 const { planOf, plannedStart, timesOf } = await import(`${web}/session/views/agenda_times.js`);
 const { readAgenda } = await import(`${web}/list/agenda_lines.js`);
 const { screensOf, shownOn } = await import(`${web}/session/screens/screens.js`);
 
 const MIN = 60_000;
 const NOW = Date.UTC(2026, 6, 1, 10);
+
+test("an exam can begin at the next full minute, unless that is too near for the service to hear of it", () => {
+  const minute = 29_000_000 * 60_000;
+  for (const [now, next] of [[1, 60_000], [54_999, 60_000], [55_000, 60_000], [55_001, 120_000], [60_000, 120_000]])
+    assert.equal(nextMinute(minute + now), minute + next);
+});
 
 test("an exam's rows end at fixed times before its clock, and the normal time follows from the total", () => {
   const rows = rowsOf({ exam: { base_ms: 60 * MIN, extra: [50, 25] } }, 90 * MIN);

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.e2e.backend import Api, State
 from tests.e2e.console import Console, zone_where_it_is
@@ -16,6 +17,7 @@ from tests.e2e.states import resize
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MINUTE = 60_000
+WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 760}}
 
 FACTS = """() => {
   const sizeOf = (each) => parseFloat(getComputedStyle(each).fontSize);
@@ -126,6 +128,46 @@ async def test_an_exam_with_extra_time_is_made_and_its_rows_end_one_after_the_ot
     await api.do(session_id, "complete")
     await expect(wall).to_contain_text("The exam is over")
     await expect(rows.nth(3)).to_contain_text("Time is up")
+
+
+async def test_an_exam_is_started_at_the_next_full_minute(api: Api, console: Console) -> None:
+    """So it finishes at a full minute, too. A start that is none is told with its seconds."""
+    made = await exam(api, [25])
+    session_id = made["session_id"]
+    visitor = await console.visitor(**WIDE, locale="en-GB", timezone_id=zone_where_it_is(10))
+    page = await visitor.open(f"{console.service}/s/{session_id}")
+    start = page.get_by_role("button", name="Start at the full minute")
+    await expect(start).to_be_visible()
+    for width, height in ((320, 640), (1280, 760)):
+        await resize(page, width, height)
+        box = await start.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert await start.evaluate("(each) => each.scrollWidth <= each.clientWidth")
+    asked: list[int] = []
+
+    async def ten_minutes_later(route: Route) -> None:
+        """The session does not begin while it is looked at, however slow the machine is."""
+        asked.append(json.loads(route.request.post_data or "{}")["starts_at_ms"])
+        await route.continue_(post_data=json.dumps({"starts_at_ms": asked[0] + 10 * MINUTE}))
+
+    await page.route("**/schedule", ten_minutes_later)
+    await start.click()
+    await expect(start).to_be_hidden()
+    planned = await api.get(session_id)
+    assert planned["starts_at_ms"] == asked[0] + 10 * MINUTE
+    assert asked[0] % MINUTE == 0
+    await expect(page.get_by_role("row").nth(1).get_by_role("cell").nth(0)).to_have_text(
+        re.compile(r"^\d\d:\d\d$")
+    )
+    await api.ask("PATCH", f"/v1/sessions/{session_id}/schedule", {"starts_at_ms": None})
+    await expect(start).to_be_visible()
+    later = planned["starts_at_ms"] + 24_000
+    await api.ask("PATCH", f"/v1/sessions/{session_id}/schedule", {"starts_at_ms": later})
+    wall = page.get_by_role("region", name="Exam")
+    await expect(wall).to_contain_text(re.compile(r"Start \d\d:\d\d:24"))
 
 
 @pytest.mark.parametrize("hour", [10, 23])

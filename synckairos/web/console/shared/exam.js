@@ -134,3 +134,10 @@ export function examConfig(baseMs, extra, warningsMs) {
   const all = [...new Set([...ends, ...before, ...last])].slice(0, 8).sort((one, other) => other - one);
   return { total_time_ms: total, warnings_ms: all, exam: { base_ms: baseMs, extra } };
 }
+
+const MINUTE_MS = 60_000;
+/** A full minute that is nearer might be over before the service hears of it. */
+const NEAREST_MS = 5000;
+
+/** The full minute at which an exam can begin next, so that it ends at one, too. */
+export const nextMinute = (now) => Math.ceil((now + NEAREST_MS) / MINUTE_MS) * MINUTE_MS;

@@ -1106,6 +1106,7 @@ export default {
   "exam.isOver": "انتهى الامتحان",
   "exam.cancelled": "أُلغي الامتحان",
   "exam.announcements": "الإعلانات، الأحدث أولًا",
+  "exam.atMinute": "البدء عند تمام الدقيقة",
   "exam.announce": "إعلان…",
   "exam.announceTitle": "إعلان على كل الشاشات",
   "exam.announceNow": "إعلان",

@@ -964,6 +964,7 @@ export default {
   "exam.isOver": "Die Prüfung ist beendet",
   "exam.cancelled": "Die Prüfung wurde abgebrochen",
   "exam.announcements": "Durchsagen, neueste zuerst",
+  "exam.atMinute": "Zur vollen Minute starten",
   "exam.announce": "Durchsage …",
   "exam.announceTitle": "Durchsage an alle Wände",
   "exam.announceNow": "Durchsagen",

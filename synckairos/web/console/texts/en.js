@@ -941,6 +941,7 @@ export default {
   "exam.isOver": "The exam is over",
   "exam.cancelled": "The exam was cancelled",
   "exam.announcements": "Announcements, newest first",
+  "exam.atMinute": "Start at the full minute",
   "exam.announce": "Announce …",
   "exam.announceTitle": "Announce on all walls",
   "exam.announceNow": "Announce",

@@ -962,6 +962,7 @@ export default {
   "exam.isOver": "El examen ha terminado",
   "exam.cancelled": "El examen se canceló",
   "exam.announcements": "Anuncios, primero los más recientes",
+  "exam.atMinute": "Empezar en el minuto exacto",
   "exam.announce": "Anunciar…",
   "exam.announceTitle": "Anunciar en todas las pantallas",
   "exam.announceNow": "Anunciar",

@@ -963,6 +963,7 @@ export default {
   "exam.isOver": "L’examen est fini",
   "exam.cancelled": "L’examen a été annulé",
   "exam.announcements": "Annonces, de la plus récente à la plus ancienne",
+  "exam.atMinute": "Débuter à la minute pile",
   "exam.announce": "Annoncer…",
   "exam.announceTitle": "Annoncer sur tous les écrans",
   "exam.announceNow": "Annoncer",

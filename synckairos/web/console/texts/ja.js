@@ -882,6 +882,7 @@ export default {
   "exam.isOver": "試験は終了しました",
   "exam.cancelled": "試験は中止されました",
   "exam.announcements": "お知らせ（新しい順）",
+  "exam.atMinute": "次のちょうどの分に開始",
   "exam.announce": "お知らせ…",
   "exam.announceTitle": "すべての画面に知らせる",
   "exam.announceNow": "知らせる",

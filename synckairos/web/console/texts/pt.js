@@ -955,6 +955,7 @@ export default {
   "exam.isOver": "A prova terminou",
   "exam.cancelled": "A prova foi cancelada",
   "exam.announcements": "Avisos, mais recentes primeiro",
+  "exam.atMinute": "Começar no minuto exato",
   "exam.announce": "Avisar…",
   "exam.announceTitle": "Avisar em todas as telas",
   "exam.announceNow": "Avisar",

@@ -882,6 +882,7 @@ export default {
   "exam.isOver": "考试结束",
   "exam.cancelled": "考试已取消",
   "exam.announcements": "通知（最新在前）",
+  "exam.atMinute": "在下一整分钟开始",
   "exam.announce": "发布通知…",
   "exam.announceTitle": "向所有屏幕发布",
   "exam.announceNow": "发布",

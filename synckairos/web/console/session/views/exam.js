@@ -5,7 +5,7 @@ import { displayText } from "../../shared/names.js";
 import { moment, t } from "../../shared/i18n.js";
 import { button, fill, h, newId, openDialog, setText } from "../../shared/ui.js";
 import { clockParts, spokenDuration } from "../../shared/time.js";
-import { announcementsOf, rowAt, rowName, rowsOf } from "../../shared/exam.js";
+import { announcementsOf, nextMinute, rowAt, rowName, rowsOf } from "../../shared/exam.js";
 import { wholeOf } from "../faces/face.js";
 import { fitText } from "../screens/cover.js";
 import { isOver } from "../rules.js";
@@ -121,8 +121,13 @@ export class ExamView {
       this.newsBox,
     );
     this.announcing = button(t("exam.announce"), { icon: "plus", class: "large extra", onclick: () => openAnnounce(page) });
+    this.atMinute = button(t("exam.atMinute"), {
+      icon: "calendar",
+      class: "large hand",
+      onclick: () => page.actions.schedule({ startsAt: nextMinute(page.client.time.now() ?? Date.now()) }),
+    });
     /** The view's own buttons, which the page has among its controls. */
-    this.controls = [this.announcing];
+    this.controls = [this.atMinute, this.announcing];
     this.sizes = new ResizeObserver(() => this.#fitNews());
     this.sizes.observe(this.newsBox);
     this.update();
@@ -150,6 +155,7 @@ export class ExamView {
     }
     this.element.dataset.status = state.status;
     this.announcing.hidden = !page.leads;
+    this.atMinute.hidden = state.status !== "pending" || (state.starts_at_ms ?? null) !== null || !page.actions.may("schedule");
     this.#tell();
     this.draw();
   }
@@ -222,7 +228,7 @@ export class ExamView {
     setText(this.status, this.#statusText(over, widths));
     const started = state.session_started_at ? Date.parse(state.session_started_at) : null;
     const start = started ?? exam.startsAtMs;
-    setText(this.starts, start === null ? "" : t("exam.start", { time: timeText(start, now) }));
+    setText(this.starts, start === null ? "" : t("exam.start", { time: exactText(start, now) }));
     const [normal] = this.rows;
     setText(this.length, t("exam.length", { time: spokenDuration(normal.row.lengthMs) }));
     if (session.staleMs === null) this.element.removeAttribute("aria-busy");
