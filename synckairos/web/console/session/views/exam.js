@@ -123,7 +123,7 @@ export class ExamView {
     this.announcing = button(t("exam.announce"), { icon: "plus", class: "large extra", onclick: () => openAnnounce(page) });
     this.atMinute = button(t("exam.atMinute"), {
       icon: "calendar",
-      class: "large hand",
+      class: "large extra",
       onclick: () => page.actions.schedule({ startsAt: nextMinute(page.client.time.now() ?? Date.now()) }),
     });
     /** The view's own buttons, which the page has among its controls. */
