@@ -291,10 +291,10 @@ async def test_the_sheet_has_all_boards_that_were_made_and_keeps_its_links(
             await page.locator(".make-account").get_by_role("link", name="Links and codes …").click()
             await expect(page.locator(".sheet-tools").get_by_text("All 4 boards")).to_be_visible()
             await page.get_by_role("button", name="Make 12 links").click()
-            cells = page.locator(".sheet-cell")
-            await expect(cells).to_have_count(12)
-            links = "links => links.map((link) => link.href)"
-            first = await cells.get_by_role("link").evaluate_all(links)
+            links = page.locator(".sheet-cell").get_by_role("link")  # each is drawn a moment after its cell
+            await expect(links).to_have_count(12)
+            addresses = "links => links.map((link) => link.href)"
+            first = await links.evaluate_all(addresses)
 
             # There and back: the same links, and none to make, also once the list has the boards.
             await page.locator(".sheet-tools").get_by_role("link", name="Back").click()
@@ -305,21 +305,21 @@ async def test_the_sheet_has_all_boards_that_were_made_and_keeps_its_links(
             assert len((await (await answer.value).json())["data"]["sessions"]) == 4
             assert await numbers(page) == ["1", "2", "3", "4"]
             await page.get_by_role("link", name="Links and codes …").click()
-            await expect(cells).to_have_count(12)
-            assert await cells.get_by_role("link").evaluate_all(links) == first
+            await expect(links).to_have_count(12)
+            assert await links.evaluate_all(addresses) == first
             await expect(page.get_by_role("button", name=re.compile("^Make"))).to_be_hidden()
 
             # A board that comes while the sheet is shown gets links of its own.
             await tagged(api, "late", 5, "Ida", "Jon")
             await made.archived()
             await page.get_by_role("button", name="Make 3 links").click()
-            await expect(cells).to_have_count(15)
-            assert (await cells.get_by_role("link").evaluate_all(links))[:12] == first
+            await expect(links).to_have_count(15)
+            assert (await links.evaluate_all(addresses))[:12] == first
             # Another choice shows others, and the way back from it those that were made.
             await page.get_by_label("Watching").uncheck()
-            await expect(cells).to_have_count(10)
+            await expect(links).to_have_count(10)
             await page.get_by_label("Watching").check()
-            await expect(cells).to_have_count(15)
+            await expect(links).to_have_count(15)
             await page.context.close()  # before the service stops
 
 
