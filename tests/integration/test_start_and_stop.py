@@ -194,9 +194,10 @@ def test_serve_ends_with_its_terminal(redis: servers.Server) -> None:
             while not answers(port):
                 assert process.poll() is None
                 time.sleep(0.05)
-        finally:
             os.close(keyboard)
             code = process.wait(20)
+        finally:
+            process.kill()
     assert code == 0
 
 

@@ -23,7 +23,11 @@ _HOME = "\x1b[H"
 
 
 def own_terminal() -> None:
-    """Makes standard input the controlling terminal, so that Ctrl-C on it is a signal to this process."""
+    """Makes standard input the controlling terminal, so that Ctrl-C on it is a signal to this process.
+
+    Its end is one, too, also where the tests run under `nohup`.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
